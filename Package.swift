@@ -1,0 +1,44 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "nbdmount",
+  products: [
+    .executable(name: "nbdmount", targets: ["NBDMount"]),
+    .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+  ],
+  targets: [
+    // Linux headers that the Glibc module lacks: epoll, eventfd, timerfd, vsock.
+    .target(name: "CLinux"),
+
+    // libfuse3's low-level API: macros and version gates, no logic.
+    .systemLibrary(name: "CFuse3", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+
+    // The NBD client library: wire, handshake, transmission, reactor. No FUSE, no command line.
+    .target(
+      name: "NBDProtocol",
+      dependencies: [
+        "CLinux",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+
+    // The command line and the FUSE side.
+    .executableTarget(
+      name: "NBDMount",
+      dependencies: [
+        "NBDProtocol", "CFuse3", "CLinux",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ]),
+
+    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

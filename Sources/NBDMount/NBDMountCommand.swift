@@ -1,0 +1,6 @@
+import NBDProtocol
+
+@main
+struct NBDMountCommand {
+  static func main() {}
+}

@@ -1,0 +1,40 @@
+/// Big-endian loads and stores: the only unsafe access to protocol bytes in the library.
+///
+/// Every integer in NBD is unsigned and in network byte order (*Conventions*). A decoder checks a
+/// message's length once, and then loads fields at constant offsets; the span traps on an offset
+/// outside its bounds, which after that one check cannot happen whatever the peer has sent.
+
+extension RawSpan {
+  /// The unsigned big-endian integer at `offset`. Requires `offset + size <= byteCount`.
+  @inline(__always)
+  func loadBigEndian<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+    _ offset: Int, as type: T.Type = T.self
+  ) -> T {
+    precondition(offset >= 0 && offset <= byteCount - MemoryLayout<T>.size)
+    // SAFETY: the bounds were checked on the line above; integers are valid for any bit pattern.
+    return T(bigEndian: unsafe unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: T.self))
+  }
+
+  /// The bytes from `offset` to the end, copied.
+  func copyBytes(from offset: Int = 0) -> [UInt8] {
+    precondition(offset <= byteCount)
+    return unsafe extracting(offset..<byteCount).withUnsafeBytes { unsafe Array($0) }
+  }
+}
+
+extension UnsafeMutableRawPointer {
+  /// Stores `value` in network byte order at `offset` bytes from this pointer.
+  @inline(__always)
+  func storeBigEndian<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_ value: T, at offset: Int) {
+    unsafe storeBytes(of: value.bigEndian, toByteOffset: offset, as: T.self)
+  }
+}
+
+extension Array where Element == UInt8 {
+  /// Appends `value` in network byte order. For the handshake, where messages are small and few.
+  mutating func appendBigEndian<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
+    for shift in stride(from: T.bitWidth - 8, through: 0, by: -8) {
+      append(UInt8(truncatingIfNeeded: value >> T(shift)))
+    }
+  }
+}

@@ -1,0 +1,29 @@
+/// Every bound that this library puts on what a peer may make it hold or do, in one place.
+///
+/// The protocol itself bounds few things. Without bounds of our own, a hostile or broken server could
+/// make the client wait for ever or fill its memory.
+public enum Limits {
+  /// Longest string in bytes: export names, queries, messages (*Conventions*: "no larger than 4096").
+  public static let string = 4096
+  /// Longest option reply payload in bytes. The largest legal one is `NBD_REP_SERVER` with a name and a
+  /// description of ``string`` bytes each; error texts have no bound in the specification.
+  public static let optionReply = 64 * 1024
+  /// Most replies to one option. `NBD_OPT_LIST` is one reply for each export.
+  public static let repliesToOneOption = 10_000
+  /// Seconds for the whole negotiation, from the connected socket to the transmission phase.
+  public static let negotiationSeconds = 30
+  /// Payload in bytes of one request where the server advertised no maximum, and this client's own
+  /// maximum where it did (*Size constraints*: 2^25 is never "a denial of service attack").
+  public static let payload: UInt32 = 1 << 25
+  /// Largest minimum block size in bytes (*Size constraints*).
+  public static let minimumBlockSize: UInt32 = 1 << 16
+  /// Extents in one block status chunk (*Structured reply types*: "not ... more than 2^20").
+  public static let extentsInChunk = 1 << 20
+  /// Disjoint pieces that one read's content chunks may form before they join up. A server that answers
+  /// in order forms one; this bounds the book-keeping for one that answers at random.
+  public static let readFragments = 4096
+  /// Error chunks in one structured reply; the specification expects one.
+  public static let errorChunks = 64
+  /// Largest export in bytes: offsets of files are signed, so 2^63-1.
+  public static let exportSize = UInt64(Int64.max)
+}

@@ -1,0 +1,43 @@
+/// The header of a request (*Request message*), in its compact and its extended form.
+public struct RequestHeader: Hashable, Sendable {
+  public var flags: CommandFlags
+  public var command: Command
+  /// The handle that the reply repeats. The specification calls it the cookie.
+  public var handle: UInt64
+  /// Bytes from the start of the export.
+  public var offset: UInt64
+  /// Bytes: payload of a write, otherwise the effect. Below 2^32 in the compact form.
+  public var length: UInt64
+
+  public init(flags: CommandFlags = [], command: Command, handle: UInt64, offset: UInt64, length: UInt64) {
+    self.flags = flags
+    self.command = command
+    self.handle = handle
+    self.offset = offset
+    self.length = length
+  }
+
+  /// Size in bytes of the compact header.
+  public static let compactSize = 28
+  /// Size in bytes of the extended header.
+  public static let extendedSize = 32
+
+  /// Writes the header at `destination` and returns its size in bytes.
+  ///
+  /// `destination` must have room for ``extendedSize`` bytes. A compact `length` must fit in 32 bits; it
+  /// comes from the splitter, which knows that bound.
+  @inline(__always)
+  func encode(extended: Bool, to destination: UnsafeMutableRawPointer) -> Int {
+    unsafe destination.storeBigEndian(extended ? Magic.extendedRequest : Magic.request, at: 0)
+    unsafe destination.storeBigEndian(flags.rawValue, at: 4)
+    unsafe destination.storeBigEndian(command.rawValue, at: 6)
+    unsafe destination.storeBigEndian(handle, at: 8)
+    unsafe destination.storeBigEndian(offset, at: 16)
+    if extended {
+      unsafe destination.storeBigEndian(length, at: 24)
+      return Self.extendedSize
+    }
+    unsafe destination.storeBigEndian(UInt32(length), at: 24)
+    return Self.compactSize
+  }
+}
