@@ -21,6 +21,8 @@ public enum NBDError: Error, Hashable, Sendable {
   case disconnected(String)
   /// A deadline passed.
   case timedOut(String)
+  /// The caller gave up waiting. The server may still carry out what was asked.
+  case abandoned
   /// A system call failed; `doing` says what for.
   case system(Errno, doing: String)
 }
@@ -44,6 +46,7 @@ extension NBDError: CustomStringConvertible {
     case .server(let code): "the server answered \(code)"
     case .disconnected(let reason): reason
     case .timedOut(let what): "timed out: \(what)"
+    case .abandoned: "the operation was abandoned"
     case .system(let errno, let doing): "\(doing): \(errno)"
     }
   }

@@ -1,0 +1,125 @@
+/// What a user of the library asks for, and what comes back.
+///
+/// An operation is free of the server's limits: any offset, any length inside the export. The machine makes
+/// commands of it: one where that is possible, several where it is larger than the server's maximum payload or not
+/// aligned to its minimum block.
+package struct Operation {
+  /// What is to be done. ``Command/disconnect`` is not an operation.
+  package var command: Command
+  /// `.fua`, `.noHole`, `.fastZero`, `.requestOne`, `.dontFragment`, as they suit the command.
+  package var flags: CommandFlags
+  /// Bytes from the start of the export.
+  package var offset: UInt64
+  /// Bytes.
+  package var length: UInt64
+  /// Where read data goes, or where written data lies. May be nil for a read: then the completion points at
+  /// the data, or the machine asks for a buffer when it needs one.
+  package var buffer: UnsafeMutableRawPointer?
+  /// Written data is copied when the operation is submitted, so that `buffer` may be used again at once.
+  package var copiesPayload: Bool
+  /// Comes back in the completion.
+  package var token: Token
+
+  package init(
+    _ command: Command, flags: CommandFlags = [], offset: UInt64 = 0, length: UInt64 = 0,
+    buffer: UnsafeMutableRawPointer? = nil, copiesPayload: Bool = false, token: Token
+  ) {
+    self.command = command
+    self.flags = flags
+    self.offset = offset
+    self.length = length
+    self.buffer = buffer
+    self.copiesPayload = copiesPayload
+    self.token = token
+  }
+}
+
+/// Who waits for an operation: a number that means something to its submitter only.
+package struct Token: Hashable, Sendable {
+  /// Which of a reactor's two sides submitted it.
+  package enum Origin: UInt8, Sendable {
+    /// Another thread, through the mailbox.
+    case mailbox
+    /// The reactor's own request source, on its own thread.
+    case source
+    /// The reactor itself.
+    case reactor
+  }
+  package var origin: Origin
+  package var value: UInt
+
+  package init(_ origin: Origin, _ value: UInt) {
+    self.origin = origin
+    self.value = value
+  }
+}
+
+/// The end of an operation.
+package struct Completion {
+  package var token: Token
+  package var outcome: Outcome
+  /// A successful read that had no buffer of its own: its bytes, valid until the machine is called again.
+  package var data: UnsafeRawPointer?
+}
+
+/// How an operation or a command ended. Trivial, so that it moves without reference counting.
+package enum Outcome: Hashable, Sendable {
+  case success
+  /// The server's error.
+  case failed(NBDErrorCode)
+  /// The caller gave up waiting.
+  case abandoned
+  /// The connection ended first.
+  case connectionLost
+
+  @inline(__always)
+  package var isSuccess: Bool {
+    if case .success = self { true } else { false }
+  }
+}
+
+extension Export {
+  /// Whether `operation` may be carried out at all: inside the export, advertised or emulated, not mutating
+  /// a read-only export. What fails here was not sent (*Size constraints*, *Transmission flags*).
+  package func check(_ operation: Operation) throws(NBDError) {
+    let (end, overflow) = operation.offset.addingReportingOverflow(operation.length)
+    guard !overflow, end <= size else {
+      throw .invalidArgument(
+        "\(operation.command) at \(operation.offset) for \(operation.length) bytes ends beyond the export's \(size) bytes")
+    }
+    if operation.command.mutates, isReadOnly { throw .readOnly }
+    switch operation.command {
+    case .read, .write, .writeZeroes, .disconnect: break
+    case .flush:
+      guard flags.contains(.sendFlush) else { throw .unsupported("the server does not support flush") }
+    case .trim:
+      guard flags.contains(.sendTrim) else { throw .unsupported("the server does not support trim") }
+    case .cache:
+      guard flags.contains(.sendCache) else { throw .unsupported("the server does not support cache") }
+    case .blockStatus:
+      guard !contexts.isEmpty else { throw .unsupported("no metadata context was negotiated") }
+    }
+    if operation.flags.contains(.fastZero), !flags.contains(.sendFastZero) {
+      throw .unsupported("the server does not support fast zero")
+    }
+    if operation.flags.contains(.dontFragment), !flags.contains(.sendDF) {
+      throw .unsupported("the server does not support unfragmented reads")
+    }
+    guard operation.flags.isSubset(of: operation.command.allowedFlags) else {
+      throw .invalidArgument("\(operation.command) does not take the flags \(operation.flags)")
+    }
+  }
+}
+
+extension Command {
+  /// The flags that the specification documents for this command (*Command flags*).
+  var allowedFlags: CommandFlags {
+    switch self {
+    case .read: .dontFragment
+    case .write, .trim: .fua
+    case .writeZeroes: [.fua, .noHole, .fastZero]
+    case .blockStatus: .requestOne
+    case .flush, .cache, .disconnect: []
+    }
+  }
+}

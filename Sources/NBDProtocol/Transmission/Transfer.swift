@@ -1,0 +1,128 @@
+/// An operation that takes several commands: larger than the server allows in one, or not aligned to its blocks.
+///
+///     operation       |........########################.....|
+///     window      |edge   |part           |part     |edge   |     multiples of the minimum block
+///
+/// Parts go straight between the caller's buffer and the wire, several at a time. An edge is one block that the
+/// operation covers in part only: a read fetches it aside and copies what was asked for; a write fetches it, merges, and
+/// writes it back. While that goes on no other mutating operation may touch the window, or its data would be
+/// overwritten with what was read before: windows that overlap wait for each other, in order.
+struct Transfer {
+  enum Stage {
+    /// An earlier mutating transfer overlaps.
+    case waiting
+    case running
+    /// All parts are written; the flush that stands in for FUA is under way.
+    case flushing
+  }
+
+  /// Commands of one transfer that may be in flight at one time.
+  static let commandsInFlight = 16
+  /// Zeros that are written where `NBD_CMD_WRITE_ZEROES` is missing, in bytes of one command.
+  static let zeroChunk: UInt64 = 1 << 20
+
+  var operation: Operation
+  /// The window: what the commands cover, in bytes from the start of the export.
+  let lower: UInt64
+  let upper: UInt64
+  /// Where the next command begins.
+  var cursor: UInt64
+  var stage = Stage.running
+  var inFlight = 0
+  /// Zero while nothing failed; the first failure is the one that the caller sees.
+  var error = NBDErrorCode(rawValue: 0)
+  var isAbandoned = false
+  var isStalled = false
+  /// Two blocks, head and tail, where the operation has edges.
+  var edges: UnsafeMutableRawPointer?
+  /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
+  var mergedEdges: UInt8 = 0
+  /// A flush must follow, in place of FUA.
+  let needsFlush: Bool
+
+  init(_ operation: Operation, _ limits: RequestLimits) {
+    self.operation = operation
+    let end = operation.offset + operation.length
+    if operation.command == .trim {
+      // A hint: what is not a whole block is left alone.
+      let start = limits.alignedUp(operation.offset)
+      lower = start
+      upper = max(start, end == limits.exportSize ? end : limits.alignedDown(end))
+    } else {
+      lower = limits.alignedDown(operation.offset)
+      upper = limits.alignedUp(end)
+    }
+    cursor = lower
+    needsFlush = operation.flags.contains(.fua) && limits.emulatesFUA && operation.command.mutates
+    if limits.emulatesFUA { self.operation.flags.remove(.fua) }
+  }
+
+  var end: UInt64 { operation.offset + operation.length }
+  var isIssued: Bool { cursor >= upper && mergedEdges == 0 }
+
+  func overlaps(_ other: Transfer) -> Bool { lower < other.upper && other.lower < upper }
+
+  /// The part of the block at `block` that the operation covers.
+  func covered(ofBlock block: UInt64, _ limits: RequestLimits) -> Range<UInt64> {
+    max(block, operation.offset)..<min(block + limits.block, end)
+  }
+}
+
+/// The transfers of one connection. They are the uncommon path, so that plain arrays do.
+struct TransferTable {
+  private var slots: [Transfer?] = []
+  private var free: [Int] = []
+  /// Mutating transfers that wait for an overlapping one, oldest first.
+  var waiting: [Int] = []
+  /// Transfers that found no room for their next command, oldest first.
+  var stalled: [Int] = []
+  private(set) var count = 0
+
+  var isEmpty: Bool { count == 0 }
+  var indices: Range<Int> { slots.indices }
+
+  subscript(index: Int) -> Transfer? {
+    get { slots[index] }
+    _modify { yield &slots[index] }
+  }
+
+  mutating func insert(_ transfer: Transfer) -> Int {
+    count += 1
+    if let index = free.popLast() {
+      slots[index] = transfer
+      return index
+    }
+    slots.append(transfer)
+    return slots.count - 1
+  }
+
+  mutating func remove(_ index: Int) {
+    slots[index]?.edges?.deallocate()
+    slots[index] = nil
+    free.append(index)
+    count -= 1
+  }
+
+  /// A mutating transfer that `transfer` has to wait for: running, or waiting in front of it.
+  func isBlocked(_ transfer: Transfer, before position: Int?) -> Bool {
+    let ahead = position.map { waiting.prefix($0) } ?? waiting[...]
+    for index in slots.indices {
+      guard let other = slots[index], other.operation.command.mutates, other.overlaps(transfer) else { continue }
+      if other.stage != .waiting || ahead.contains(index) { return true }
+    }
+    return false
+  }
+
+  /// Removes all and returns the tokens of those that somebody waits for.
+  mutating func removeAll() -> [Token] {
+    var tokens: [Token] = []
+    for index in slots.indices {
+      guard let transfer = slots[index] else { continue }
+      if !transfer.isAbandoned { tokens.append(transfer.operation.token) }
+      remove(index)
+    }
+    waiting = []
+    stalled = []
+    return tokens
+  }
+}

@@ -1,0 +1,241 @@
+/// Carrying out transfers: splitting, alignment, read-modify-write, and what stands in for missing features.
+extension TransmissionMachine {
+  /// Begins a transfer, or lets it wait for the one that it overlaps.
+  mutating func start(_ transfer: Transfer) {
+    var transfer = transfer
+    let isMutating = transfer.operation.command.mutates && limits.block > 1
+    if isMutating, transfers.isBlocked(transfer, before: nil) {
+      transfer.stage = .waiting
+      transfers.waiting.append(transfers.insert(transfer))
+      return
+    }
+    if let completion = advance(transfers.insert(transfer)) { finished.append(completion) }
+  }
+
+  /// Issues what can be issued now, and completes the transfer when nothing is left of it.
+  private mutating func advance(_ index: Int) -> Completion? {
+    while let transfer = transfers[index], transfer.stage == .running, transfer.error.rawValue == 0,
+      !transfer.isAbandoned, !transfer.isIssued, transfer.inFlight < Transfer.commandsInFlight
+    {
+      guard hasRoomForCommand else {
+        stall(index)
+        return nil
+      }
+      issueNext(index, transfer)
+    }
+    guard let transfer = transfers[index], transfer.inFlight == 0 else { return nil }
+    if transfer.stage == .running, transfer.needsFlush, limits.canFlush, transfer.error.rawValue == 0, !transfer.isAbandoned {
+      guard hasRoomForCommand else {
+        stall(index)
+        return nil
+      }
+      transfers[index]?.stage = .flushing
+      issuePart(index, .flush, [], 0, 0, nil, .finalFlush)
+      return nil
+    }
+    transfers.remove(index)
+    startWaitingTransfers()
+    if transfer.isAbandoned { return nil }
+    return Completion(
+      token: transfer.operation.token,
+      outcome: transfer.error.rawValue == 0 ? .success : .failed(transfer.error), data: nil)
+  }
+
+  private var hasRoomForCommand: Bool { commands.freeCount > 0 && output.hasRoom(copying: 0) }
+
+  private mutating func stall(_ index: Int) {
+    guard let transfer = transfers[index], !transfer.isStalled else { return }
+    transfers[index]?.isStalled = true
+    transfers.stalled.append(index)
+  }
+
+  mutating func resumeStalledTransfers() {
+    guard !transfers.stalled.isEmpty, hasRoomForCommand else { return }
+    let stalled = transfers.stalled
+    transfers.stalled = []
+    for index in stalled where transfers[index] != nil {
+      transfers[index]?.isStalled = false
+      if let completion = advance(index) { finished.append(completion) }
+    }
+  }
+
+  private mutating func startWaitingTransfers() {
+    var position = 0
+    while position < transfers.waiting.count {
+      let index = transfers.waiting[position]
+      guard let transfer = transfers[index], !transfers.isBlocked(transfer, before: position) else {
+        position += 1
+        continue
+      }
+      transfers.waiting.remove(at: position)
+      transfers[index]?.stage = .running
+      if let completion = advance(index) { finished.append(completion) }
+      // `advance` may have completed it and so changed the queue: look again from the front.
+      position = 0
+    }
+  }
+
+  // MARK: Commands of a transfer
+
+  private mutating func issueNext(_ index: Int, _ transfer: Transfer) {
+    let operation = transfer.operation
+    if transfer.mergedEdges != 0 {
+      let edge = transfer.mergedEdges & 1 != 0 ? 0 : 1
+      transfers[index]?.mergedEdges &= ~(1 << UInt8(edge))
+      issueEdgeWrite(index, transfer, edge)
+      return
+    }
+    let start = transfer.cursor
+    let isEdge = operation.command != .trim
+      && (start < operation.offset || (start + limits.block > transfer.end && !limits.isAligned(transfer.end)))
+    if isEdge {
+      let edge = start < operation.offset ? 0 : 1
+      let length = min(limits.block, limits.exportSize - start)
+      issuePart(index, .read, [], start, length, edgeBuffer(index, edge), .edgeRead, edge: edge)
+      transfers[index]?.cursor = start + length
+      return
+    }
+    let middleEnd = limits.isAligned(transfer.end) || operation.command == .trim
+      ? transfer.upper : limits.alignedDown(transfer.end)
+    let isZeroing = operation.command == .writeZeroes
+    let isWrittenZeros = isZeroing && limits.emulatesZeroes
+    let largest =
+      switch operation.command {
+      case .read, .write: limits.payload
+      case _ where isWrittenZeros: min(limits.payload, max(Transfer.zeroChunk, limits.block))
+      default: limits.effect
+      }
+    let length = min(middleEnd - start, largest)
+    if isWrittenZeros {
+      issuePart(
+        index, .write, operation.flags.intersection(.fua), start, length, ZeroPage.pointer(Int(largest)), .part)
+    } else {
+      let buffer = operation.buffer.map { $0 + Int(start - operation.offset) }
+      issuePart(index, operation.command, operation.flags, start, length, buffer, .part)
+    }
+    transfers[index]?.cursor = start + length
+  }
+
+  private mutating func issuePart(
+    _ index: Int, _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
+    _ buffer: UnsafeMutableRawPointer?, _ purpose: CommandSlot.Purpose, edge: Int = 0
+  ) {
+    let slot = issue(command, flags, offset, length, buffer, copies: false, token: Token(.reactor, 0))
+    slot.pointee.purpose = purpose
+    slot.pointee.edge = UInt8(edge)
+    slot.pointee.transfer = index
+    transfers[index]?.inFlight += 1
+  }
+
+  private mutating func edgeBuffer(_ index: Int, _ edge: Int) -> UnsafeMutableRawPointer? {
+    if transfers[index]?.edges == nil {
+      transfers[index]?.edges = .allocate(byteCount: Int(2 * limits.block), alignment: 64)
+    }
+    return transfers[index]?.edges.map { $0 + edge * Int(limits.block) }
+  }
+
+  private mutating func issueEdgeWrite(_ index: Int, _ transfer: Transfer, _ edge: Int) {
+    let block = edge == 0 ? transfer.lower : limits.alignedDown(transfer.end)
+    let length = min(limits.block, limits.exportSize - block)
+    issuePart(
+      index, .write, transfer.operation.flags.intersection(.fua), block, length, edgeBuffer(index, edge), .edgeWrite,
+      edge: edge)
+  }
+
+  /// A command of a transfer has ended.
+  mutating func completePiece(_ slot: CommandSlot, _ outcome: Outcome) -> Completion? {
+    let index = slot.transfer
+    guard let transfer = transfers[index] else { return nil }
+    transfers[index]?.inFlight -= 1
+    if case .failed(let code) = outcome {
+      if transfer.error.rawValue == 0 { transfers[index]?.error = code }
+    } else if slot.purpose == .edgeRead, !transfer.isAbandoned, let block = slot.buffer {
+      takeEdge(index, transfer, slot, block)
+    }
+    return advance(index)
+  }
+
+  /// An edge block has been read: copy from it, or merge into it.
+  private mutating func takeEdge(
+    _ index: Int, _ transfer: Transfer, _ slot: CommandSlot, _ block: UnsafeMutableRawPointer
+  ) {
+    let range = transfer.covered(ofBlock: slot.offset, limits)
+    let inBlock = block + Int(range.lowerBound - slot.offset)
+    let count = Int(range.upperBound - range.lowerBound)
+    let inBuffer = transfer.operation.buffer.map { $0 + Int(range.lowerBound - transfer.operation.offset) }
+    switch transfer.operation.command {
+    case .read:
+      inBuffer?.copyMemory(from: inBlock, byteCount: count)
+    case .write:
+      if let inBuffer { inBlock.copyMemory(from: inBuffer, byteCount: count) }
+      transfers[index]?.mergedEdges |= 1 << slot.edge
+    default:
+      inBlock.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+      transfers[index]?.mergedEdges |= 1 << slot.edge
+    }
+  }
+
+  // MARK: Abandoning
+
+  /// Lets go of an operation whose caller no longer waits: its buffer is not touched again, and its completion, with
+  /// the outcome `.abandoned`, comes from ``next()``. What was sent cannot be called back; the server may still do it.
+  /// Does nothing where the operation has completed already.
+  package mutating func abandon(_ token: Token) {
+    var isFound = false
+    for index in transfers.indices {
+      guard let transfer = transfers[index], transfer.operation.token == token, !transfer.isAbandoned else { continue }
+      isFound = true
+      transfers[index]?.isAbandoned = true
+      for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
+        let slot = commands[command].pointee
+        if slot.purpose == .part, slot.transfer == index { release(command) }
+      }
+      if transfer.stage == .waiting {
+        transfers.waiting.removeAll { $0 == index }
+        transfers.remove(index)
+      }
+    }
+    for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
+      let slot = commands[command].pointee
+      guard slot.purpose == .whole, slot.token == token, !slot.isAbandoned else { continue }
+      isFound = true
+      release(command)
+    }
+    if isFound { finished.append(Completion(token: token, outcome: .abandoned, data: nil)) }
+  }
+
+  /// Cuts a command in flight off from the buffer of its caller.
+  private mutating func release(_ index: Int) {
+    let slot = commands[index]
+    slot.pointee.isAbandoned = true
+    if slot.pointee.command == .write {
+      if slot.pointee.payloadEnd > output.sent, let payload = slot.pointee.buffer {
+        slot.pointee.owned = output.detach(payload, count: Int(slot.pointee.length))
+      }
+    } else if case .data(index, .some, let left, let isLast) = receiving {
+      receiving = .data(command: index, destination: nil, left: left, isLast: isLast)
+    }
+    slot.pointee.buffer = nil
+  }
+}
+
+/// Zeros to write, shared by all connections and never changed.
+enum ZeroPage {
+  /// At least `count` zero bytes; `count` is bounded by the transfers.
+  static func pointer(_ count: Int) -> UnsafeMutableRawPointer {
+    precondition(count <= size)
+    return shared.pointer
+  }
+
+  private static let size = max(Int(Transfer.zeroChunk), Int(Limits.minimumBlockSize))
+  private static let shared = Page()
+
+  /// Safe to share: the memory is written once, before anybody can see it.
+  private final class Page: @unchecked Sendable {
+    let pointer: UnsafeMutableRawPointer
+    init() {
+      pointer = .allocate(byteCount: size, alignment: 4096)
+      pointer.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/// The transmission phase of one connection, without I/O and without a clock.
+///
+/// Theory of operation
+///
+///     submit(Operation) ──> commands ──> output (SendQueue) ──> the socket
+///                              │ handle
+///     next() <── completions <─┴─ replies <── input (ReceiveBuffer) <── the socket
+///
+/// Whoever owns the socket sends what ``output`` holds, receives where ``receiveVectors(_:)`` says, and then
+/// calls ``next()`` until it returns nil. An operation that fits the server's limits is one command, found again by
+/// its handle; any other is a *transfer* of several (TransmissionMachine+Transfers). Nothing here waits, allocates on the
+/// common path, or knows who waits for a completion: a ``Token`` comes back as it was given.
+///
+/// Everything in a reply is checked before it has an effect. What breaks the protocol throws a
+/// ``ProtocolViolation``; the connection is then of no use and its owner closes it.
+package struct TransmissionMachine: ~Copyable {
+  /// What ``next()`` reports.
+  package enum Event {
+    case completed(Completion)
+    /// A read that was submitted without a buffer cannot be answered from the receive buffer. Call
+    /// ``provide(buffer:for:)`` before ``next()``.
+    case needsBuffer(command: Int, token: Token, length: UInt64)
+  }
+
+  /// What the next bytes from the server are.
+  enum Receiving {
+    case header
+    /// Data of a read. `destination` is nil where the bytes are dropped.
+    case data(command: Int, destination: UnsafeMutableRawPointer?, left: Int, isLast: Bool)
+    /// Extents of a block status reply.
+    case extents(command: Int, context: Int, left: Int, isLast: Bool)
+  }
+
+  package let export: Export
+  package var output = SendQueue()
+  var input = ReceiveBuffer()
+  var commands = CommandTable()
+  var receiving = Receiving.header
+
+  // The parts of the export that every operation asks for.
+  let replies: Export.Replies
+  let isExtended: Bool
+  let limits: RequestLimits
+
+  /// Completions that did not come from the reply that is being parsed.
+  var finished: [Completion] = []
+  var finishedTaken = 0
+  /// Commands that were answered before their payload had left.
+  var unsentReplied: [Int] = []
+  /// Out-of-order reads, by command.
+  var coverage: [Int: ReadCoverage] = [:]
+  /// Block status replies that are being received, by command.
+  var statusReplies: [Int: StatusReply] = [:]
+  /// Extents of finished block status operations, until they are taken.
+  var extentResults: [Token: [[Extent]]] = [:]
+  /// Operations of several commands.
+  var transfers = TransferTable()
+
+  package init(_ export: Export, leftover: [UInt8] = []) {
+    self.export = export
+    replies = export.replies
+    isExtended = export.replies == .extended
+    limits = RequestLimits(export)
+    finished.reserveCapacity(64)
+    // What a server said right after the end of the negotiation. Fits: the handshake's buffer is smaller.
+    leftover.withUnsafeBytes { bytes in
+      let count = min(bytes.count, ReceiveBuffer.capacity)
+      if count > 0 {
+        input.space().copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
+        input.received(count)
+      }
+    }
+  }
+
+  // MARK: Submitting
+
+  /// Operations that are not complete: commands in flight and transfers between commands.
+  package var isIdle: Bool { commands.count == 0 && transfers.isEmpty && finishedTaken == finished.count }
+
+  /// Commands in flight: the measure of a connection's load.
+  package var load: Int { commands.count }
+
+  /// Takes `operation`, which ``Export/check(_:)`` has passed. False where there is no room for it now: try again after
+  /// something was sent or completed.
+  package mutating func submit(_ operation: Operation) -> Bool {
+    if operation.length == 0, operation.command != .flush {
+      // A zero length is "unspecified" on the wire and never sent.
+      if operation.command == .blockStatus { extentResults[operation.token] = export.contexts.map { _ in [] } }
+      finished.append(Completion(token: operation.token, outcome: .success, data: nil))
+      return true
+    }
+    guard limits.fitsOneCommand(operation) else {
+      start(Transfer(operation, limits))
+      return true
+    }
+    let copied = operation.copiesPayload ? Int(operation.length) : 0
+    guard commands.freeCount > 0, output.hasRoom(copying: copied) else { return false }
+    let (offset, length) = limits.wireRange(of: operation)
+    issue(
+      operation.command, operation.flags, offset, length, operation.buffer,
+      copies: operation.copiesPayload, token: operation.token)
+    return true
+  }
+
+  /// Puts one command on the wire. Requires a free slot and room in the output.
+  @discardableResult
+  @inline(__always)
+  mutating func issue(
+    _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
+    _ buffer: UnsafeMutableRawPointer?, copies: Bool, token: Token
+  ) -> UnsafeMutablePointer<CommandSlot> {
+    let index = commands.take()
+    let slot = commands[index]
+    slot.pointee.start(command, flags, offset, length, buffer, token)
+    var header = RequestHeader(
+      flags: flags, command: command, handle: commands.handle(of: index), offset: offset, length: length)
+    guard command == .write, let payload = buffer else {
+      output.append(header, extended: isExtended)
+      if command == .blockStatus {
+        statusReplies[index] = StatusReply(contexts: export.contexts.count, offset: offset)
+      }
+      return slot
+    }
+    if isExtended { header.flags.insert(.payloadLength) }
+    output.append(header, extended: isExtended)
+    if copies {
+      output.append(copying: payload, count: Int(length))
+    } else {
+      output.append(referring: payload, count: Int(length))
+      slot.pointee.payloadEnd = output.queued
+    }
+    return slot
+  }
+
+  /// Puts the soft disconnect on the wire (`NBD_CMD_DISC`). It has no reply; nothing may be submitted after it.
+  /// Requires ``isIdle``.
+  package mutating func disconnect() {
+    guard output.hasRoom(copying: 0) else { return }
+    output.append(
+      RequestHeader(command: .disconnect, handle: 0, offset: 0, length: 0), extended: isExtended)
+  }
+
+  // MARK: Sending and receiving
+
+  /// The socket took `count` bytes of ``output``.
+  package mutating func sent(_ count: Int) {
+    output.advance(by: count)
+    var kept = 0
+    for position in unsentReplied.indices {
+      let index = unsentReplied[position]
+      if commands[index].pointee.payloadEnd <= output.sent {
+        if let completion = complete(index, data: nil) { finished.append(completion) }
+      } else {
+        unsentReplied[kept] = index
+        kept += 1
+      }
+    }
+    unsentReplied.removeLast(unsentReplied.count - kept)
+    resumeStalledTransfers()
+  }
+
+  /// Where the next received bytes go: up to two places, to be filled in order. Returns how many are used.
+  @inline(__always)
+  package mutating func receiveVectors(_ vectors: UnsafeMutablePointer<IOVector>) -> Int {
+    let space = input.space()
+    let rest = IOVector(iov_base: space.baseAddress, iov_len: space.count)
+    if case .data(_, let destination?, let left, _) = receiving, input.count == 0, left > 0 {
+      vectors[0] = IOVector(iov_base: destination, iov_len: left)
+      vectors[1] = rest
+      return 2
+    }
+    vectors[0] = rest
+    return 1
+  }
+
+  /// `count` bytes came, into the places that ``receiveVectors(_:)`` named.
+  @inline(__always)
+  package mutating func received(_ count: Int) {
+    if case .data(let command, let destination?, let left, let isLast) = receiving, input.count == 0, left > 0 {
+      let direct = min(count, left)
+      receiving = .data(command: command, destination: destination + direct, left: left - direct, isLast: isLast)
+      input.received(count - direct)
+    } else {
+      input.received(count)
+    }
+  }
+
+  /// Gives the read that ``Event/needsBuffer(command:token:length:)`` named a place for its data.
+  package mutating func provide(buffer: UnsafeMutableRawPointer, for command: Int) {
+    commands[command].pointee.buffer = buffer
+  }
+
+  /// The extents of a completed block status operation, one array for each of ``Export/contexts``.
+  package mutating func takeExtents(_ token: Token) -> [[Extent]] {
+    extentResults.removeValue(forKey: token) ?? []
+  }
+
+  // MARK: Completing
+
+  /// The final reply for the command has come. Nil where that completes no operation yet.
+  @inline(__always)
+  mutating func replied(_ index: Int, data: UnsafeRawPointer?) -> Completion? {
+    let slot = commands[index]
+    if slot.pointee.payloadEnd > output.sent {
+      // The server answered early, usually with an error. The rest of the payload must still go out, or the
+      // stream is out of step, so that the buffer is not the caller's yet.
+      slot.pointee.isReplied = true
+      unsentReplied.append(index)
+      return nil
+    }
+    return complete(index, data: data)
+  }
+
+  @inline(__always)
+  mutating func complete(_ index: Int, data: UnsafeRawPointer?) -> Completion? {
+    let slot = commands[index].pointee
+    commands.release(index)
+    let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
+    if slot.purpose == .whole, !slot.isAbandoned, slot.command != .blockStatus {
+      return Completion(token: slot.token, outcome: outcome, data: data)
+    }
+    return completeRarely(index, slot, outcome)
+  }
+
+  private mutating func completeRarely(_ index: Int, _ slot: CommandSlot, _ outcome: Outcome) -> Completion? {
+    slot.owned?.deallocate()
+    let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
+    if slot.purpose != .whole { return completePiece(slot, outcome) }
+    if slot.isAbandoned { return nil }
+    if outcome.isSuccess, let status { extentResults[slot.token] = status.extents.map { $0 ?? [] } }
+    return Completion(token: slot.token, outcome: outcome, data: nil)
+  }
+
+  /// Ends every operation that is not complete, because the connection has ended. Each is reported once, through
+  /// `report`; the machine must not be used afterwards.
+  package mutating func fail(_ report: (Completion) -> Void) {
+    while finishedTaken < finished.count {
+      report(finished[finishedTaken])
+      finishedTaken += 1
+    }
+    for index in 0..<CommandTable.capacity where commands[index].pointee.isActive {
+      let slot = commands[index].pointee
+      slot.owned?.deallocate()
+      if slot.purpose == .whole, !slot.isAbandoned {
+        report(Completion(token: slot.token, outcome: .connectionLost, data: nil))
+      }
+      commands.release(index)
+    }
+    for token in transfers.removeAll() { report(Completion(token: token, outcome: .connectionLost, data: nil)) }
+  }
+}
+
+extension CommandSlot {
+  /// Makes the slot a new command's, keeping its generation.
+  @inline(__always)
+  mutating func start(
+    _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
+    _ buffer: UnsafeMutableRawPointer?, _ token: Token
+  ) {
+    isReplied = false
+    isAbandoned = false
+    self.command = command
+    self.flags = flags
+    purpose = .whole
+    self.token = token
+    self.offset = offset
+    self.length = length
+    self.buffer = buffer
+    owned = nil
+    payloadEnd = 0
+    covered = 0
+    hasFragments = false
+    contentChunks = 0
+    errorChunks = 0
+    error = NBDErrorCode(rawValue: 0)
+  }
+}
