@@ -1,0 +1,90 @@
+/// A client of one NBD export.
+///
+/// ```swift
+/// let client = try NBDClient(uri: "nbd://127.0.0.1/disk")
+/// let sector = try client.read(at: 0, count: 512)
+/// try client.write(sector, at: 512)
+/// try client.flush()
+/// try client.close()
+/// ```
+///
+/// Every request has a blocking and an `async` form; both take the same way through a connection's reactor, and any
+/// number of threads and tasks may use one client at one time. Do not call the blocking forms from async code: they park
+/// the thread.
+///
+/// Requests of any size are split, and unaligned ones are widened or done as read-modify-write, as the server's block sizes
+/// want it. A feature that the server did not advertise is never used: ``NBDError/unsupported(_:)``.
+///
+/// Durable means flushed: a write that has returned may still be lost with the server, until ``flush()`` returns or unless
+/// it was made with `fua`.
+public final class NBDClient: Sendable {
+  /// What to ask of the server.
+  public struct Configuration: Sendable {
+    /// Connections to make where the server allows several (`NBD_FLAG_CAN_MULTI_CONN`).
+    public var connections: Int
+    /// What to negotiate; its goal is always the transmission phase.
+    public var request: HandshakeRequest
+
+    public init(connections: Int = 1, request: HandshakeRequest = HandshakeRequest()) {
+      self.connections = connections
+      self.request = request
+    }
+  }
+
+  /// What was negotiated.
+  public let export: Export
+  /// What the server refused during the negotiation, one printable line for each.
+  public let notes: [String]
+  package let connections: ConnectionSet<NoSource>
+  private let endpoint: ServerEndpoint
+
+  /// Connects to the export that `uri` names. Blocks.
+  ///
+  /// - Throws: ``NBDError/invalidArgument(_:)`` for a URI that is none; what connecting and negotiating throw.
+  public convenience init(uri: String, configuration: Configuration = Configuration()) throws(NBDError) {
+    let uri = try NBDURI(uri)
+    var configuration = configuration
+    configuration.request.exportName = uri.exportName
+    try self.init(ServerEndpoint(uri), configuration)
+  }
+
+  /// Connects to the export named in the configuration's request. Blocks.
+  public init(_ endpoint: ServerEndpoint, _ configuration: Configuration = Configuration()) throws(NBDError) {
+    var request = configuration.request
+    request.goal = .transmission
+    self.endpoint = endpoint
+    let opener = Opener(endpoint, request)
+    let first = try opener.open()
+    let export = first.export
+    self.export = export
+    let count = opener.connectionCount(wanted: configuration.connections, for: export)
+    var reactors: [Reactor<NoSource>] = []
+    do {
+      notes = first.notes
+      let reactor = try Reactor<NoSource>(export)
+      try reactor.start(first.socket, leftover: first.leftover) { NoSource() }
+      reactors.append(reactor)
+      while reactors.count < count {
+        let connection = try opener.open(like: export)
+        // Metadata context numbers are good on their own connection only.
+        let reactor = try Reactor<NoSource>(connection.export)
+        try reactor.start(connection.socket, leftover: connection.leftover) { NoSource() }
+        reactors.append(reactor)
+      }
+    } catch {
+      for reactor in reactors { reactor.stop() }
+      throw error
+    }
+    connections = ConnectionSet(export, reactors)
+  }
+
+  /// Waits for what is in flight, disconnects, and ends a server that was started for this client. Blocks. No request may
+  /// be made afterwards; nothing is flushed.
+  public func close() {
+    connections.stop()
+    endpoint.shutdown()
+  }
+
+  /// Why the client is of no use any more; nil while it works.
+  public var failure: NBDError? { connections.isAlive ? nil : connections.failure }
+}

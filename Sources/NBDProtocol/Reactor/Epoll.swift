@@ -1,0 +1,75 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// An `epoll(7)` set of a few descriptors, level-triggered, each known by a small number.
+final class Epoll: Sendable {
+  private let descriptor: OwnedDescriptor
+
+  init() throws(NBDError) {
+    descriptor = OwnedDescriptor(
+      try doing("cannot create an epoll set") { () throws(Errno) in
+        try valueOrErrno { epoll_create1(Int32(EPOLL_CLOEXEC)) }
+      })
+  }
+
+  struct Interest: OptionSet {
+    let rawValue: UInt32
+    static let readable = Interest(rawValue: EPOLLIN.rawValue)
+    static let writable = Interest(rawValue: EPOLLOUT.rawValue)
+    /// Reported once for each new event, so that the reactor need not read an eventfd to silence it.
+    static let edge = Interest(rawValue: EPOLLET.rawValue)
+  }
+
+  /// `epoll_ctl(EPOLL_CTL_ADD)`. `name` comes back from ``wait(milliseconds:)`` as a bit.
+  func add(_ descriptor: Int32, name: Int, _ interest: Interest) throws(NBDError) {
+    try control(EPOLL_CTL_ADD, descriptor, name, interest)
+  }
+
+  /// `epoll_ctl(EPOLL_CTL_MOD)`.
+  func modify(_ descriptor: Int32, name: Int, _ interest: Interest) throws(NBDError) {
+    try control(EPOLL_CTL_MOD, descriptor, name, interest)
+  }
+
+  /// `epoll_ctl(EPOLL_CTL_DEL)`. A descriptor that is closed leaves by itself.
+  func remove(_ descriptor: Int32) {
+    epoll_ctl(self.descriptor.rawValue, EPOLL_CTL_DEL, descriptor, nil)
+  }
+
+  private func control(
+    _ operation: Int32, _ descriptor: Int32, _ name: Int, _ interest: Interest
+  ) throws(NBDError) {
+    var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: UInt64(name)))
+    let result = epoll_ctl(self.descriptor.rawValue, operation, descriptor, &event)
+    let error = Errno(rawValue: errno)
+    if result == -1 { throw .system(error, doing: "cannot watch a descriptor") }
+  }
+
+  /// `epoll_wait(2)`: waits at most `milliseconds`, or for ever where that is -1. A signal ends the wait early.
+  func wait(milliseconds: Int32) {
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 4) { events in
+      // Which descriptor is ready does not matter: a turn of the reactor tries all of them, and finding nothing
+      // costs less than keeping books.
+      _ = epoll_wait(descriptor.rawValue, events.baseAddress, 4, milliseconds)
+    }
+  }
+}
+
+/// An `eventfd(2)` that ends another thread's ``Epoll/wait(milliseconds:)``.
+final class Wakeup: Sendable {
+  private let descriptor: OwnedDescriptor
+
+  init() throws(NBDError) {
+    descriptor = OwnedDescriptor(
+      try doing("cannot create an eventfd") { () throws(Errno) in
+        try valueOrErrno { eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)) }
+      })
+  }
+
+  var rawDescriptor: Int32 { descriptor.rawValue }
+
+  /// Never blocks: a counter that is full has woken the sleeper already.
+  func signal() {
+    _ = eventfd_write(descriptor.rawValue, 1)
+  }
+}

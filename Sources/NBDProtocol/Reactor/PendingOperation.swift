@@ -1,0 +1,152 @@
+import Glibc
+import Synchronization
+
+/// An operation on its way through a reactor, and the place where its submitter waits.
+///
+/// It lives at a fixed address, usually on the waiting thread's stack, from ``Mailbox/submit(_:)`` until it was
+/// signalled: the reactor holds a bare pointer to it. That is safe because whoever submits does not return before the signal,
+/// and the reactor signals each one exactly once, also when the connection is lost.
+package struct PendingOperation {
+  /// How the submitter learns of the end.
+  enum Waiter {
+    /// A thread in `sem_wait`.
+    case thread
+    /// An async function.
+    case task(UnsafeContinuation<Void, Never>)
+  }
+
+  package var operation: Operation
+  /// Written by the reactor before it signals.
+  package var outcome = Outcome.connectionLost
+  /// Block status only; one array for each of the export's contexts.
+  package var extents: [[Extent]] = []
+  /// The link of the mailbox, and then of the reactor's backlog.
+  var next: UnsafeMutablePointer<PendingOperation>?
+  var waiter: Waiter
+  var semaphore = sem_t()
+
+  init(_ operation: Operation, waiter: Waiter) {
+    self.operation = operation
+    self.waiter = waiter
+  }
+}
+
+extension UnsafeMutablePointer<PendingOperation> {
+  /// What the machine is given instead of the pointer.
+  var token: Token { Token(.mailbox, UInt(bitPattern: self)) }
+
+  init?(_ token: Token) {
+    self.init(bitPattern: token.value)
+  }
+
+  /// Ends the wait. The pointer is dead afterwards.
+  func signal(_ outcome: Outcome) {
+    pointee.outcome = outcome
+    switch pointee.waiter {
+    case .thread: sem_post(&pointee.semaphore)
+    case .task(let continuation): continuation.resume()
+    }
+  }
+}
+
+/// Where other threads leave operations for a reactor.
+///
+/// A stack of links that is pushed to with one compare-and-exchange, and taken as a whole by the reactor. The
+/// reactor is woken through its eventfd only when it says that it sleeps, so that a busy one costs no system call.
+package final class Mailbox: Sendable {
+  private let top = Atomic<UInt>(0)
+  private let isSleeping = Atomic<Bool>(false)
+  private let hasCancellations = Atomic<Bool>(false)
+  private let cancellations = Mutex<[Cancellation]>([])
+  let wakeup: Wakeup
+
+  /// A request to let go of an operation, and where to say that this was done.
+  struct Cancellation: Sendable {
+    var token: Token
+    /// A `sem_t` of the thread that waits for the answer. It outlives the cancellation for the same reason as
+    /// ``PendingOperation`` does.
+    var acknowledged: UInt
+  }
+
+  init() throws(NBDError) { wakeup = try Wakeup() }
+
+  /// Leaves an operation. It will be signalled, whatever happens to the connection.
+  func submit(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    let link = UInt(bitPattern: pending)
+    var expected = top.load(ordering: .relaxed)
+    while true {
+      pending.pointee.next = UnsafeMutablePointer(bitPattern: expected)
+      let (exchanged, current) = top.compareExchange(
+        expected: expected, desired: link, successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
+      if exchanged { break }
+      expected = current
+    }
+    wake()
+  }
+
+  /// Asks the reactor to abandon an operation and waits until it has seen that. The operation may have completed in
+  /// the meantime; it is signalled once in either case.
+  func cancel(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    var acknowledged = sem_t()
+    sem_init(&acknowledged, 0, 0)
+    withUnsafeMutablePointer(to: &acknowledged) { semaphore in
+      cancellations.withLock { $0.append(Cancellation(token: pending.token, acknowledged: UInt(bitPattern: semaphore))) }
+      hasCancellations.store(true, ordering: .sequentiallyConsistent)
+      wake()
+      waitForSemaphore(semaphore)
+    }
+    sem_destroy(&acknowledged)
+  }
+
+  /// Makes the reactor take a turn.
+  func wake() {
+    if isSleeping.load(ordering: .sequentiallyConsistent),
+      isSleeping.exchange(false, ordering: .sequentiallyConsistent)
+    {
+      wakeup.signal()
+    }
+  }
+
+  // MARK: The reactor's side
+
+  /// Takes all that is there, oldest first.
+  @inline(__always)
+  func takeAll() -> UnsafeMutablePointer<PendingOperation>? {
+    guard top.load(ordering: .relaxed) != 0 else { return nil }
+    var link = UnsafeMutablePointer<PendingOperation>(bitPattern: top.exchange(0, ordering: .acquiring))
+    var oldest: UnsafeMutablePointer<PendingOperation>?
+    while let current = link {
+      link = current.pointee.next
+      current.pointee.next = oldest
+      oldest = current
+    }
+    return oldest
+  }
+
+  @inline(__always)
+  func takeCancellations() -> [Cancellation] {
+    guard hasCancellations.load(ordering: .relaxed) else { return [] }
+    hasCancellations.store(false, ordering: .sequentiallyConsistent)
+    return cancellations.withLock { list in
+      defer { list = [] }
+      return list
+    }
+  }
+
+  /// The reactor is about to sleep. False where something has come in between: then it must not.
+  func prepareToSleep() -> Bool {
+    isSleeping.store(true, ordering: .sequentiallyConsistent)
+    if top.load(ordering: .sequentiallyConsistent) != 0 || hasCancellations.load(ordering: .sequentiallyConsistent) {
+      isSleeping.store(false, ordering: .relaxed)
+      return false
+    }
+    return true
+  }
+
+  func didWake() { isSleeping.store(false, ordering: .relaxed) }
+}
+
+/// `sem_wait(3)` through any number of signals.
+func waitForSemaphore(_ semaphore: UnsafeMutablePointer<sem_t>) {
+  while sem_wait(semaphore) == -1 && errno == EINTR {}
+}

@@ -1,0 +1,124 @@
+import CLinux
+import Glibc
+import Synchronization
+import SystemPackage
+
+/// The thread that drives one NBD connection.
+///
+/// Theory of operation. The thread owns the socket and the ``TransmissionMachine``, and nobody else ever touches them, so that
+/// there are no locks. One turn of its loop:
+///
+///     mailbox ──┐                      ┌──> send, once for all
+///               ├──> machine.submit ───┤
+///     source  ──┘                      └──> receive, once ──> machine.next ──> whoever waits
+///
+/// and where a turn found nothing to do, it sleeps in `epoll_wait` on the socket, the mailbox's eventfd and the
+/// source's descriptor. When the connection is lost, the thread stays, and answers whatever still comes with an error, until
+/// it is told to stop.
+package final class Reactor<Source: RequestSource>: Sendable {
+  /// What other threads may know of a reactor.
+  package enum State: Hashable, Sendable {
+    case running
+    case lost(NBDError)
+    case stopped
+  }
+
+  package let mailbox: Mailbox
+  package let export: Export
+  let epoll: Epoll
+  /// Operations submitted and not completed: the measure for choosing the least loaded connection.
+  package let load = Atomic<Int>(0)
+  private let state = Mutex<State>(.running)
+  private let isLost = Atomic<Bool>(false)
+  private let stopRequested = Atomic<Bool>(false)
+  private let thread = Mutex<pthread_t?>(nil)
+  private let busyPollNanoseconds: UInt64
+
+  /// - Parameter busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
+  package init(_ export: Export, busyPoll: Int = 0) throws(NBDError) {
+    self.export = export
+    busyPollNanoseconds = UInt64(max(busyPoll, 0)) * 1000
+    mailbox = try Mailbox()
+    epoll = try Epoll()
+  }
+
+  package var isAlive: Bool { !isLost.load(ordering: .acquiring) }
+  package var currentState: State { state.withLock { $0 } }
+
+  /// Starts the thread on a connection whose negotiation is over.
+  ///
+  /// - Parameter makeSource: called on the new thread.
+  package func start(
+    _ socket: consuming OwnedDescriptor, leftover: [UInt8], makeSource: @escaping @Sendable () -> Source
+  ) throws(NBDError) {
+    let descriptor = socket.release()
+    let started = Thread.start { [self] in
+      var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, makeSource())
+      loop.run()
+    }
+    do { try thread.withLock { $0 = try started.get() } } catch {
+      close(descriptor)
+      throw .system(error as? Errno ?? .resourceTemporarilyUnavailable, doing: "cannot start a reactor thread")
+    }
+  }
+
+  /// Leaves an operation for the reactor. `pending` is signalled exactly once.
+  package func submit(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    load.add(1, ordering: .relaxed)
+    mailbox.submit(pending)
+  }
+
+  /// Completes what is in flight, disconnects softly, and ends the thread. Waits for that, at most the time that
+  /// ``ReactorLoop`` allows a server that does not answer. May be called once, from any other thread.
+  package func stop() {
+    stopRequested.store(true, ordering: .sequentiallyConsistent)
+    // Always through the eventfd: the thread may be between its last look at the flag and the sleep.
+    mailbox.wakeup.signal()
+    if let thread = thread.withLock({ thread in
+      defer { thread = nil }
+      return thread
+    }) {
+      pthread_join(thread, nil)
+    }
+  }
+
+  // MARK: The thread's side
+
+  var shouldStop: Bool { stopRequested.load(ordering: .relaxed) }
+  var busyPoll: UInt64 { busyPollNanoseconds }
+
+  func lost(_ error: NBDError) {
+    state.withLock { if $0 == .running { $0 = .lost(error) } }
+    isLost.store(true, ordering: .releasing)
+  }
+
+  func stopped() {
+    state.withLock { if $0 == .running { $0 = .stopped } }
+    isLost.store(true, ordering: .releasing)
+  }
+}
+
+/// `pthread_create(3)` for a Swift closure.
+enum Thread {
+  /// Keeps the closure alive until the thread has taken it.
+  private final class Start {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+
+  static func start(_ body: @escaping @Sendable () -> Void) -> Result<pthread_t, Errno> {
+    let start = Unmanaged.passRetained(Start(body))
+    var thread = pthread_t()
+    let result = pthread_create(
+      &thread, nil,
+      { argument in
+        if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body() }
+        return nil
+      }, start.toOpaque())
+    guard result == 0 else {
+      start.release()
+      return .failure(Errno(rawValue: result))
+    }
+    return .success(thread)
+  }
+}
