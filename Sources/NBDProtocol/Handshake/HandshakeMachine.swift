@@ -171,7 +171,7 @@ public struct HandshakeMachine: Sendable {
 
   mutating func note(_ line: String) { notes.append(printable(line)) }
 
-  /// Moves the state out, so that its lists are grown in place and not copied for each reply.
+  /// Moves the state out, so that what it holds is changed in place and not copied for each reply.
   mutating func takeState() -> State {
     var taken = State.inHand
     swap(&taken, &state)

@@ -140,28 +140,31 @@ extension HandshakeMachine {
   // MARK: Final replies
 
   private mutating func acknowledged(_ option: OptionInProgress) throws(NBDError) {
-    switch option.collected {
-    case .nothing where option.type == .extendedHeaders:
+    switch option.type {
+    case .extendedHeaders:
       terms.replies = .extended
       negotiateContexts()
-    case .nothing:
+    case .structuredReply:
       terms.replies = .structured
       negotiateContexts()
-    case .contexts(let contexts) where option.type == .setMetaContext:
+    case .setMetaContext:
       // A context that was not asked for stays, under its own name: its chunks have to be understood.
-      terms.contexts = contexts
-      for name in request.contexts where !contexts.contains(where: { $0.name == name }) {
+      terms.contexts = option.contexts
+      for name in request.contexts where !terms.contexts.contains(where: { $0.name == name }) {
         note("the server has no metadata context \"\(name)\" for this export")
       }
       chooseExport()
-    case .contexts(let contexts):
-      leave(with: .contexts(contexts))
-    case .exports(let exports, let unusable):
-      if unusable > 0 {
-        note("\(unusable) exports left out of the list: their names are too long, not UTF-8, or contain a NUL")
+    case .listMetaContext:
+      leave(with: .contexts(option.contexts))
+    case .list:
+      if option.unusableExports > 0 {
+        note(
+          "\(option.unusableExports) exports left out of the list: their names are too long, not UTF-8, or contain "
+            + "a NUL")
       }
-      leave(with: .exports(exports))
-    case .information(let information):
+      leave(with: .exports(option.exports))
+    default:
+      let information = option.information
       guard let essentials = information.essentials else {
         sayGoodbye(after: option.type)
         throw .brokenReply(to: option.type, expected: "NBD_INFO_EXPORT before NBD_REP_ACK", found: "none")
