@@ -132,7 +132,8 @@ import Testing
       lines + [.server(Server.context(9, id: 0, "x:y") + Server.error(9, 1)), .client(Client.abort)])
     #expect(unknown.ending == .finished(.contexts([])) && unknown.notes.count == 1)
     let refused = try converse(request, lines + [.server(Server.error(9, 6)), .client(Client.abort)])
-    #expect(refused.error == .refused(option: .listMetaContext, reply: .unknownExport, message: "it has no such export"))
+    let reason = "it has no such export"
+    #expect(refused.error == .refused(option: .listMetaContext, reply: .unknownExport, message: reason))
   }
 
   @Test func withoutStructuredRepliesThereAreNoContextsToList() throws {

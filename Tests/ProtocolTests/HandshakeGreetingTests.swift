@@ -125,4 +125,12 @@ import Testing
     #expect(first == second && machine.receivedEndOfStream() == first)
     #expect(machine.outcome == nil && machine.takeOutput() == [])
   }
+
+  @Test func anEndAfterTheEndKeepsTheOutcome() throws {
+    var machine = try HandshakeMachine(HandshakeRequest(goal: .list))
+    let said = Server.greeting() + Server.ack(3)
+    try machine.receive(said.span.bytes)
+    #expect(machine.receivedEndOfStream() == .disconnected("the server closed the connection after the handshake"))
+    #expect(machine.outcome == .exports([]))
+  }
 }

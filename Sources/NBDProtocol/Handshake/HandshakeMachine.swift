@@ -129,9 +129,11 @@ public struct HandshakeMachine: Sendable {
     if case .finished(.transmission) = state { leftover += rest.copyBytes() }
   }
 
-  /// The server closed the connection: returns what that means here, and fails the machine with it.
+  /// The server closed the connection: returns what that means here, and fails the machine with it, unless it had
+  /// ended before.
   public mutating func receivedEndOfStream() -> NBDError {
     if case .failed(let error) = state { return error }
+    if case .finished = state { return .disconnected("the server closed the connection after the handshake") }
     let error: NBDError =
       if case .exportNameReply = state, message.isEmpty {
         // The option has no other way to say no (*NBD_OPT_EXPORT_NAME*).
@@ -190,7 +192,7 @@ public struct HandshakeMachine: Sendable {
       "before it answered \(option.type)"
     case .optionReplyHeader(let option), .optionReplyPayload(let option, _):
       "in the middle of its reply to \(option.type)"
-    case .finished, .failed, .inHand: "which had ended"
+    case .finished, .failed, .inHand: "after its end"
     }
   }
 }
