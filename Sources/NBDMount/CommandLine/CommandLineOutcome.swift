@@ -1,0 +1,40 @@
+import ArgumentParser
+
+/// What a command line comes to. Pure: nothing is printed or looked at.
+enum CommandLineOutcome: Hashable, Sendable {
+  case mount(MountConfiguration)
+  /// Text for standard output; exit status 0.
+  case show(String)
+  /// One line for standard error; exit status 1, which is nbdfuse's.
+  case refuse(String)
+
+  /// - Parameter arguments: without the program's name.
+  init(arguments: [String]) {
+    do {
+      let command = try MountCommand.parse(OptionSpelling.normalized(arguments))
+      // Help is not an option of ours, so the parser hands it to the captured words.
+      if let first = command.words.first, first == "--help" || first == "-h" {
+        self = .show(MountCommand.helpMessage())
+      } else if command.fuseHelp {
+        self = .show(FuseOptions.helpText)
+      } else if command.version {
+        self = .show("nbdmount \(MountCommand.version)")
+      } else {
+        self = .mount(try command.makeConfiguration())
+      }
+    } catch let error as UsageError {
+      self = .refuse(error.description)
+    } catch {
+      // Requests such as a completion script arrive as errors whose exit status is success.
+      if MountCommand.exitCode(for: error) == .success {
+        self = .show(MountCommand.fullMessage(for: error))
+      } else {
+        self = .refuse(Self.oneLine(MountCommand.message(for: error)))
+      }
+    }
+  }
+
+  private static func oneLine(_ message: String) -> String {
+    message.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+}

@@ -1,0 +1,50 @@
+/// Everything that one mount was asked to be, checked and typed.
+struct MountConfiguration: Hashable, Sendable {
+  /// Who waits for a reply: see the documentation's threading model.
+  enum Engine: String, CaseIterable, Sendable {
+    /// libfuse's worker threads; each waits for its own reply.
+    case threads
+    /// One epoll thread for each connection owns both ends.
+    case reactor
+  }
+
+  /// What the kernel may keep in its page cache.
+  enum CacheMode: String, CaseIterable, Sendable {
+    /// Like a disk: written data is durable after fsync.
+    case writeback
+    /// Reads are cached, every write goes to the server at once.
+    case writethrough
+    /// Direct I/O both ways.
+    case none
+  }
+
+  var server: ServerLocation
+  /// `--export`: nil is the server's default export, or what the URI says.
+  var exportName: String?
+  /// MOUNTPOINT[/FILENAME] as given: ``Mountpoint`` looks at what is there.
+  var mountpoint: String
+  /// 1 to 256; 1 where the server's location allows only one.
+  var connections: Int
+  var isReadOnly: Bool
+  var engine: Engine
+  /// nil: writeback on a writable mount.
+  var cache: CacheMode?
+  var fuse: FuseOptions
+  /// `-d`: libfuse prints every request.
+  var debugsFuse: Bool
+  /// `-s`: FUSE requests are taken by one thread.
+  var isSingleThreaded: Bool
+  var isVerbose: Bool
+  var pidFile: String?
+  var runsInBackground: Bool
+  /// How long to poll before sleeping, in microseconds; 0 is off, nil lets the engine decide.
+  var busyPollMicroseconds: Int?
+  /// The mount's read-ahead in bytes; nil is nbdmount's own choice.
+  var readAhead: Int?
+}
+
+/// A command line that makes no sense; one line for a person.
+struct UsageError: Error, Hashable, CustomStringConvertible {
+  let description: String
+  init(_ description: String) { self.description = description }
+}
