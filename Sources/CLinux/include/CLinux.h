@@ -10,4 +10,9 @@
 #include <sys/socket.h>
 #include <linux/vm_sockets.h>
 
+// GNU extensions: the Glibc module is built without _GNU_SOURCE.
+#include <spawn.h>
+int pipe2(int ends[2], int flags);
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+
 #endif
