@@ -9,7 +9,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
   ],
   targets: [
@@ -39,6 +39,9 @@ let package = Package(
       ]),
 
     .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol"]),
+
+    // The command line and the process-level parts of a mount's life; nothing is mounted.
+    .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),
   ],
   swiftLanguageModes: [.v6]
 )
