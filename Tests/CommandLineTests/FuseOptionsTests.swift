@@ -38,7 +38,9 @@ import Testing
   }
 
   @Test func unknownOnesArePassedOnAndMountsOwnAreNot() throws {
-    let options = try FuseOptions(arguments: ["noexec,defaults,_netdev,x-systemd.automount,context=a:b,comment=c,new_thing=1"])
+    let options = try FuseOptions(arguments: [
+      "noexec,defaults,_netdev,x-systemd.automount,context=a:b,comment=c,new_thing=1"
+    ])
     #expect(options.passedOn == ["noexec", "context=a:b", "new_thing=1"])
   }
 

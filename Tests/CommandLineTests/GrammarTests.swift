@@ -19,7 +19,10 @@ private func configuration(_ line: String) throws -> MountConfiguration {
     ("dir nbd://host/disk", "dir", ServerLocation.uri("nbd://host/disk")),
     ("dir/disk.img nbd+unix:///?socket=/s", "dir/disk.img", .uri("nbd+unix:///?socket=/s")),
     ("dir [ nbdkit memory 1G ]", "dir", .socketActivation(["nbdkit", "memory", "1G"])),
-    ("dir [ nbdkit -s -r -C 9 --help -- x ]", "dir", .socketActivation(["nbdkit", "-s", "-r", "-C", "9", "--help", "--", "x"])),
+    (
+      "dir [ nbdkit -s -r -C 9 --help -- x ]", "dir",
+      .socketActivation(["nbdkit", "-s", "-r", "-C", "9", "--help", "--", "x"])
+    ),
     ("dir [ a ] ]", "dir", .socketActivation(["a", "]"])),
     ("dir --socket-activation qemu-nbd -f raw f", "dir", .socketActivation(["qemu-nbd", "-f", "raw", "f"])),
     ("dir --command nbdkit -s --verbose null -V", "dir", .command(["nbdkit", "-s", "--verbose", "null", "-V"])),
@@ -116,7 +119,9 @@ private func configuration(_ line: String) throws -> MountConfiguration {
   }
 
   @Test func emptyWordsAreRefused() {
-    for words in [["", "nbd://h"], ["dir", ""], ["dir", "--unix", ""], ["dir", "--tcp", "", "1"], ["dir", "--command", ""]] {
+    for words in [
+      ["", "nbd://h"], ["dir", ""], ["dir", "--unix", ""], ["dir", "--tcp", "", "1"], ["dir", "--command", ""],
+    ] {
       guard case .refuse = CommandLineOutcome(arguments: words) else {
         Issue.record("\(words) was accepted")
         continue

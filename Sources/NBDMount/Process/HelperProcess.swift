@@ -59,7 +59,8 @@ enum HelperProcess {
       let left = ContinuousClock.now.duration(to: end)
       guard left > .zero else { return false }
       // Rounded up, or the last part of a millisecond would be spent spinning. The cap keeps it in range.
-      let milliseconds = min(left.components.seconds, 3600) * 1000 + left.components.attoseconds / 1_000_000_000_000_000 + 1
+      let (seconds, attoseconds) = left.components
+      let milliseconds = min(seconds, 3600) * 1000 + attoseconds / 1_000_000_000_000_000 + 1
       var event = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
       guard poll(&event, 1, Int32(truncatingIfNeeded: milliseconds)) > 0 else { continue }
       guard let count = try? buffer.withUnsafeMutableBytes({ try descriptor.read(into: $0) }), count > 0 else {

@@ -87,6 +87,6 @@ func readWholeFile(_ path: String) throws(NBDError) -> [UInt8] {
 extension NBDError {
   /// swift-system's calls throw ``Errno``, in untyped form.
   init(_ error: any Error, doing: String) {
-    if let errno = error as? Errno { self = .system(errno, doing: doing) } else { self = .disconnected("\(doing): \(error)") }
+    self = (error as? Errno).map { .system($0, doing: doing) } ?? .disconnected("\(doing): \(error)")
   }
 }
