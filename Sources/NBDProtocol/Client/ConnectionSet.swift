@@ -5,8 +5,30 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
   package let export: Export
   package let reactors: [Reactor<Source>]
 
-  package init(_ export: Export, _ reactors: [Reactor<Source>]) {
-    self.export = export
+  /// Starts a reactor for each of `connections`, of which there is at least one.
+  ///
+  /// - Parameters:
+  ///   - busyPoll: see ``Reactor``.
+  ///   - makeSource: called with the place of the reactor in ``reactors``, on that reactor's thread.
+  package init(
+    _ connections: [NegotiatedConnection], busyPoll: Int = 0, makeSource: @escaping @Sendable (Int) -> Source
+  ) throws(NBDError) {
+    guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
+    export = first.export
+    var reactors: [Reactor<Source>] = []
+    do throws(NBDError) {
+      for (index, connection) in connections.enumerated() {
+        guard let socket = connection.takeSocket() else { throw NBDError.invalidArgument("a connection is driven already") }
+        // With its own export, because numbers of metadata contexts are good on their own connection only.
+        let reactor = try Reactor<Source>(connection.export, busyPoll: busyPoll)
+        try reactor.start(socket, leftover: connection.leftover) { makeSource(index) }
+        reactors.append(reactor)
+      }
+    } catch {
+      for reactor in reactors { reactor.requestStop() }
+      for reactor in reactors { reactor.join() }
+      throw error
+    }
     self.reactors = reactors
   }
 
@@ -44,20 +66,26 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
   /// At least one connection works.
   package var isAlive: Bool { reactors.contains(where: \.isAlive) }
 
-  /// Carries out `operation` and blocks until it is done.
+  /// Carries out `operation` and blocks until it is done. Returns the extents of a block status operation, by context.
+  @discardableResult
+  package func perform(_ operation: Operation) throws(NBDError) -> [[Extent]] {
+    try export.check(operation)
+    let (outcome, extents) = run(operation)
+    try check(outcome)
+    return extents
+  }
+
+  /// Carries out `operation`, which ``Export/check(_:)`` has passed, and blocks until it is done.
   ///
   /// - Parameters:
   ///   - interruptible: called once the operation is submitted, with the means to abandon it from another thread. The
   ///     canceller is good until `settled` returns.
   ///   - settled: called when the operation is done, and before its memory goes; it has to make sure that no other thread
   ///     uses the canceller any more.
-  /// - Returns: the extents of a block status operation, by context; otherwise nothing.
-  @discardableResult
-  package func perform(
+  package func run(
     _ operation: Operation, interruptible: (Canceller) -> Void = { _ in }, settled: () -> Void = {}
-  ) throws(NBDError) -> [[Extent]] {
-    try export.check(operation)
-    guard let reactor = reactor(for: operation.command) else { throw lostError() }
+  ) -> (Outcome, [[Extent]]) {
+    guard let reactor = reactor(for: operation.command) else { return (.connectionLost, []) }
     var pending = PendingOperation(operation, waiter: .thread)
     withUnsafeMutablePointer(to: &pending) { pointer in
       sem_init(&pointer.pointee.semaphore, 0, 0)
@@ -68,8 +96,7 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
       settled()
       sem_destroy(&pointer.pointee.semaphore)
     }
-    try check(pending.outcome, operation)
-    return pending.extents
+    return (pending.outcome, pending.extents)
   }
 
   /// Carries out `operation` without blocking a thread.
@@ -88,17 +115,17 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
     let extents = shared.pointee.extents
     shared.deinitialize(count: 1)
     shared.deallocate()
-    try check(outcome, operation)
+    try check(outcome)
     return extents
   }
 
-  /// Disconnects all, softly; see ``Reactor/stop()``.
+  /// Completes what is in flight, disconnects all softly, and waits for that; bounded as in ``Reactor/join()``.
   package func stop() {
-    // One after the other: each waits for its server only as long as that takes to close a socket.
-    for reactor in reactors { reactor.stop() }
+    for reactor in reactors { reactor.requestStop() }
+    for reactor in reactors { reactor.join() }
   }
 
-  private func check(_ outcome: Outcome, _ operation: Operation) throws(NBDError) {
+  private func check(_ outcome: Outcome) throws(NBDError) {
     switch outcome {
     case .success: return
     case .failed(let code): throw .server(code)

@@ -53,29 +53,10 @@ public final class NBDClient: Sendable {
     var request = configuration.request
     request.goal = .transmission
     self.endpoint = endpoint
-    let opener = Opener(endpoint, request)
-    let first = try opener.open()
-    let export = first.export
-    self.export = export
-    let count = opener.connectionCount(wanted: configuration.connections, for: export)
-    var reactors: [Reactor<NoSource>] = []
-    do {
-      notes = first.notes
-      let reactor = try Reactor<NoSource>(export)
-      try reactor.start(first.socket, leftover: first.leftover) { NoSource() }
-      reactors.append(reactor)
-      while reactors.count < count {
-        let connection = try opener.open(like: export)
-        // Metadata context numbers are good on their own connection only.
-        let reactor = try Reactor<NoSource>(connection.export)
-        try reactor.start(connection.socket, leftover: connection.leftover) { NoSource() }
-        reactors.append(reactor)
-      }
-    } catch {
-      for reactor in reactors { reactor.stop() }
-      throw error
-    }
-    connections = ConnectionSet(export, reactors)
+    let opened = try Opener(endpoint, request).openAll(wanted: configuration.connections)
+    export = opened[0].export
+    notes = opened[0].notes
+    connections = try ConnectionSet(opened) { _ in NoSource() }
   }
 
   /// Waits for what is in flight, disconnects, and ends a server that was started for this client. Blocks. No request may

@@ -52,13 +52,15 @@ package final class Reactor<Source: RequestSource>: Sendable {
     _ socket: consuming OwnedDescriptor, leftover: [UInt8], makeSource: @escaping @Sendable () -> Source
   ) throws(NBDError) {
     let descriptor = socket.release()
-    let started = Thread.start { [self] in
-      var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, makeSource())
-      loop.run()
-    }
-    do { try thread.withLock { $0 = try started.get() } } catch {
-      close(descriptor)
-      throw .system(error as? Errno ?? .resourceTemporarilyUnavailable, doing: "cannot start a reactor thread")
+    do {
+      let started = try POSIXThread.start("a reactor") { [self] in
+        var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, makeSource())
+        loop.run()
+      }
+      thread.withLock { $0 = started }
+    } catch {
+      Glibc.close(descriptor)
+      throw error
     }
   }
 
@@ -68,18 +70,21 @@ package final class Reactor<Source: RequestSource>: Sendable {
     mailbox.submit(pending)
   }
 
-  /// Completes what is in flight, disconnects softly, and ends the thread. Waits for that, at most the time that
-  /// ``ReactorLoop`` allows a server that does not answer. May be called once, from any other thread.
-  package func stop() {
+  /// Has the thread complete what is in flight, disconnect softly, and end.
+  package func requestStop() {
     stopRequested.store(true, ordering: .sequentiallyConsistent)
     // Always through the eventfd: the thread may be between its last look at the flag and the sleep.
     mailbox.wakeup.signal()
-    if let thread = thread.withLock({ thread in
+  }
+
+  /// Waits for the thread to end, after ``requestStop()``; at most the time that ``ReactorLoop`` allows a server
+  /// that does not answer. From any other thread.
+  package func join() {
+    let ended = thread.withLock { thread in
       defer { thread = nil }
       return thread
-    }) {
-      pthread_join(thread, nil)
     }
+    if let ended { pthread_join(ended, nil) }
   }
 
   // MARK: The thread's side
@@ -95,30 +100,5 @@ package final class Reactor<Source: RequestSource>: Sendable {
   func stopped() {
     state.withLock { if $0 == .running { $0 = .stopped } }
     isLost.store(true, ordering: .releasing)
-  }
-}
-
-/// `pthread_create(3)` for a Swift closure.
-enum Thread {
-  /// Keeps the closure alive until the thread has taken it.
-  private final class Start {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-
-  static func start(_ body: @escaping @Sendable () -> Void) -> Result<pthread_t, Errno> {
-    let start = Unmanaged.passRetained(Start(body))
-    var thread = pthread_t()
-    let result = pthread_create(
-      &thread, nil,
-      { argument in
-        if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body() }
-        return nil
-      }, start.toOpaque())
-    guard result == 0 else {
-      start.release()
-      return .failure(Errno(rawValue: result))
-    }
-    return .success(thread)
   }
 }

@@ -1,0 +1,112 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+
+/// The answer to one FUSE request: to be given exactly once, which is why it can be consumed and not copied.
+///
+/// libfuse lets any thread answer. A reply that is dropped unanswered would leave a process hanging; it answers EIO instead,
+/// and says so.
+struct FuseReply: ~Copyable {
+  let request: fuse_req_t
+
+  init(_ request: fuse_req_t) { self.request = request }
+
+  deinit {
+    Diagnostics.warning("a FUSE request was dropped unanswered")
+    fuse_reply_err(request, EIO)
+  }
+
+  /// `fuse_reply_err(3)`: 0 is success.
+  consuming func error(_ number: Int32) {
+    fuse_reply_err(request, number)
+    discard self
+  }
+
+  /// `fuse_reply_buf(3)`: the data of a read or of a directory.
+  consuming func data(_ start: UnsafeRawPointer?, _ count: Int) {
+    fuse_reply_buf(request, start?.assumingMemoryBound(to: CChar.self), count)
+    discard self
+  }
+
+  /// `fuse_reply_write(3)`: bytes written.
+  consuming func written(_ count: Int) {
+    fuse_reply_write(request, count)
+    discard self
+  }
+
+  /// `fuse_reply_lseek(3)`
+  consuming func offset(_ offset: UInt64) {
+    fuse_reply_lseek(request, off_t(clamping: offset))
+    discard self
+  }
+
+  /// `fuse_reply_attr(3)`. `seconds`: how long the kernel may keep them.
+  consuming func attributes(_ attributes: stat, seconds: Double) {
+    var attributes = attributes
+    fuse_reply_attr(request, &attributes, seconds)
+    discard self
+  }
+
+  /// `fuse_reply_entry(3)`
+  consuming func entry(_ entry: fuse_entry_param) {
+    var entry = entry
+    fuse_reply_entry(request, &entry)
+    discard self
+  }
+
+  /// `fuse_reply_open(3)`. Returns false where the opener has gone away, so that there will be no release.
+  consuming func opened(_ information: UnsafePointer<fuse_file_info>) -> Bool {
+    let result = fuse_reply_open(request, information)
+    discard self
+    return result == 0
+  }
+
+  /// `fuse_reply_statfs(3)`
+  consuming func statistics(_ statistics: statvfs) {
+    var statistics = statistics
+    fuse_reply_statfs(request, &statistics)
+    discard self
+  }
+}
+
+extension NBDError {
+  /// What the application sees. Only errors that mean something to it pass; a value that the specification does
+  /// not know "SHOULD" be treated as EINVAL (*Error values*).
+  var errno: Int32 {
+    switch self {
+    case .server(let code): code.errno
+    case .readOnly: EROFS
+    case .invalidArgument: EINVAL
+    case .unsupported: EOPNOTSUPP
+    case .abandoned: EINTR
+    case .violation, .refused, .disconnected, .timedOut, .system: EIO
+    }
+  }
+}
+
+extension NBDErrorCode {
+  /// This system's number for the error.
+  var errno: Int32 {
+    switch self {
+    case .notPermitted: EPERM
+    case .ioError, .shutdown: EIO
+    case .noMemory: ENOMEM
+    case .noSpace: ENOSPC
+    case .overflow: EOVERFLOW
+    case .notSupported: EOPNOTSUPP
+    default: EINVAL
+    }
+  }
+}
+
+extension Outcome {
+  /// Zero for success.
+  var errno: Int32 {
+    switch self {
+    case .success: 0
+    case .failed(let code): code.errno
+    case .abandoned: EINTR
+    case .connectionLost: EIO
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+
+/// The requests that are answered without the server.
+extension Mount {
+  /// The agreement with the kernel (`FUSE_INIT`).
+  func configure(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
+    if file.cache == .writeback, !file.layout.isReadOnly {
+      if !cfuse_want(connection, cfuse_cap_writeback_cache, true) {
+        Diagnostics.warning("the kernel has no writeback cache for FUSE: every write goes to the server at once")
+      }
+    }
+    // The size never changes, so that opening with O_TRUNC must not set it to zero in the kernel.
+    _ = cfuse_want(connection, cfuse_cap_atomic_o_trunc, false)
+    // Nobody else writes through this mount: cached pages need no check of the attributes at each read.
+    _ = cfuse_want(connection, cfuse_cap_auto_inval_data, false)
+    _ = cfuse_want(connection, cfuse_cap_splice_read, false)
+    connection.pointee.max_background = options.maxBackground
+    connection.pointee.congestion_threshold = options.maxBackground * 3 / 4
+    if options.maxWrite > 0 { connection.pointee.max_write = options.maxWrite }
+    connection.pointee.time_gran = 1
+  }
+
+  func lookup(_ reply: consuming FuseReply, _ parent: fuse_ino_t, _ name: UnsafePointer<CChar>?) {
+    guard parent == FileLayout.root, let filename = file.layout.filename, let name, strcmp(name, filename) == 0,
+      let attributes = attributes(of: file.layout.file)
+    else { return reply.error(ENOENT) }
+    var entry = fuse_entry_param()
+    entry.ino = file.layout.file
+    entry.generation = 1
+    entry.attr = attributes
+    entry.attr_timeout = options.attributeTimeout
+    entry.entry_timeout = options.entryTimeout
+    reply.entry(entry)
+  }
+
+  /// chmod, chown, touch and truncate. The size of an export cannot change.
+  func setAttributes(
+    _ reply: consuming FuseReply, _ inode: fuse_ino_t, _ new: stat, _ mask: Int32, hasFile: Bool
+  ) {
+    if mask & FUSE_SET_ATTR_SIZE != 0, UInt64(clamping: new.st_size) != file.export.size {
+      // open(O_TRUNC) looks like this: no open file yet, size 0, and the time. A disk takes no notice of it either.
+      // Without it, `cp image mount/nbd` would not work.
+      let isTruncatingOpen = new.st_size == 0 && !hasFile && mask & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW) != 0
+      guard isTruncatingOpen else {
+        Diagnostics.warning(
+          "refused to change the size from \(file.export.size) to \(new.st_size) bytes: an NBD export has a fixed size")
+        return reply.error(EINVAL)
+      }
+    }
+    if inode == file.layout.file { file.layout.change(new, mask) }
+    guard let attributes = attributes(of: inode) else { return reply.error(ENOENT) }
+    reply.attributes(attributes, seconds: options.attributeTimeout)
+  }
+
+  func readDirectory(_ reply: consuming FuseReply, _ inode: fuse_ino_t, _ size: Int, _ offset: off_t) {
+    let request = reply.request
+    guard inode == FileLayout.root, let filename = file.layout.filename else { return reply.error(ENOTDIR) }
+    let entries = [(".", FileLayout.root), ("..", FileLayout.root), (filename, file.layout.file)]
+    var buffer = [CChar](repeating: 0, count: size)
+    var used = 0
+    for (index, entry) in entries.enumerated().dropFirst(Int(clamping: offset)) {
+      var attributes = stat()
+      attributes.st_ino = ino_t(entry.1)
+      attributes.st_mode = entry.1 == file.layout.file ? S_IFREG : S_IFDIR
+      let needed = buffer.withUnsafeMutableBufferPointer { space in
+        fuse_add_direntry(
+          request, space.baseAddress.map { $0 + used }, size - used, entry.0, &attributes, off_t(index + 1))
+      }
+      guard used + needed <= size else { break }
+      used += needed
+    }
+    reply.data(buffer, used)
+  }
+
+  func statistics(_ reply: consuming FuseReply) {
+    var statistics = statvfs()
+    statistics.f_bsize = 4096
+    statistics.f_frsize = 4096
+    statistics.f_blocks = fsblkcnt_t((file.export.size + 4095) / 4096)
+    statistics.f_files = 1
+    statistics.f_namemax = 255
+    if file.layout.isReadOnly { statistics.f_flag = UInt(ST_RDONLY) }
+    reply.statistics(statistics)
+  }
+
+  func open(_ reply: consuming FuseReply, _ inode: fuse_ino_t, _ information: UnsafeMutablePointer<fuse_file_info>) {
+    guard inode == file.layout.file else { return reply.error(EISDIR) }
+    let flags = information.pointee.flags
+    let error = file.open(flags: flags)
+    guard error == 0 else { return reply.error(error) }
+    if file.cache == .none { information.pointee.direct_io = 1 } else { information.pointee.keep_cache = 1 }
+    // Where the opener is gone there will be no release.
+    if !reply.opened(information) { file.close(flags: flags) }
+  }
+}

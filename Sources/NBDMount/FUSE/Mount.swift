@@ -1,0 +1,51 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+
+/// What libfuse's callbacks find behind their session: the file, and who carries its requests out.
+final class Mount: Sendable {
+  let file: ExportFile
+  let engine: Engine
+  let options: Options
+
+  /// How the kernel is told to treat the mount.
+  struct Options: Sendable {
+    /// Seconds for which the kernel may keep names and attributes.
+    var entryTimeout: Double
+    var attributeTimeout: Double
+    /// Requests that the kernel may have waiting in the background (read-ahead, writeback).
+    var maxBackground: UInt32
+    /// Largest write in bytes; 0 is libfuse's own.
+    var maxWrite: UInt32
+  }
+
+  /// Who waits for the server: chosen once, at the start.
+  enum Engine: Sendable {
+    case threads(ThreadsEngine)
+  }
+
+  init(_ file: ExportFile, _ engine: Engine, _ options: Options) {
+    self.file = file
+    self.engine = engine
+    self.options = options
+  }
+
+  /// The mount that a request belongs to.
+  static func of(_ request: fuse_req_t) -> Mount {
+    // SAFETY: the session holds the mount for as long as it delivers requests (FuseSession).
+    Unmanaged<Mount>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
+  }
+
+  /// Hands a request that needs the server to the engine.
+  @inline(__always)
+  func carryOut(_ step: FileRequest.Step, _ request: fuse_req_t) {
+    switch engine {
+    case .threads(let engine): engine.carryOut(step, FuseReply(request))
+    }
+  }
+
+  /// The attributes of `inode` now.
+  func attributes(of inode: fuse_ino_t) -> stat? {
+    file.layout.attributes(of: inode, allocated: file.allocation.allocated)
+  }
+}

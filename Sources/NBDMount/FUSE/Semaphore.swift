@@ -1,0 +1,39 @@
+import Glibc
+
+/// `sem_t(3)` at an address of its own, for threads that wait for each other without a lock.
+///
+/// Sendable because POSIX semaphores are made for that, and the memory lives as long as the object.
+final class Semaphore: @unchecked Sendable {
+  private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+  init() {
+    semaphore.initialize(to: sem_t())
+    sem_init(semaphore, 0, 0)
+  }
+
+  deinit {
+    sem_destroy(semaphore)
+    semaphore.deallocate()
+  }
+
+  func signal() { sem_post(semaphore) }
+
+  /// Through any number of Unix signals.
+  func wait() {
+    while sem_wait(semaphore) == -1 && errno == EINTR {}
+  }
+
+  /// Waits at most `milliseconds`. False where they passed without a signal.
+  @discardableResult
+  func wait(milliseconds: Int) -> Bool {
+    var until = timespec()
+    clock_gettime(CLOCK_REALTIME, &until)
+    let nanoseconds = until.tv_nsec + (milliseconds % 1000) * 1_000_000
+    until.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
+    until.tv_nsec = nanoseconds % 1_000_000_000
+    while sem_timedwait(semaphore, &until) == -1 {
+      if errno != EINTR { return false }
+    }
+    return true
+  }
+}

@@ -1,0 +1,167 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+import Synchronization
+
+/// The export as a file: what each request on it means in NBD's terms. Free of engines and of waiting.
+final class ExportFile: Sendable {
+  let export: Export
+  let layout: FileLayout
+  let cache: MountConfiguration.CacheMode
+  let tracker: WriteTracker
+  let allocation: AllocationMap
+  /// Open file descriptions that may write.
+  private let writers = Atomic<Int>(0)
+
+  /// The token of an operation that is not submitted yet: the engine puts its own.
+  private static var token: Token { Token(.source, 0) }
+
+  init(export: Export, layout: FileLayout, cache: MountConfiguration.CacheMode) {
+    self.export = export
+    self.layout = layout
+    self.cache = cache
+    tracker = WriteTracker(size: export.size)
+    allocation = AllocationMap(export)
+  }
+
+  // MARK: Open files
+
+  /// - Returns: 0, or why the file cannot be opened with `flags`.
+  func open(flags: Int32) -> Int32 {
+    let isWriter = flags & O_ACCMODE != O_RDONLY
+    if isWriter, layout.isReadOnly { return EROFS }
+    if isWriter { writers.add(1, ordering: .relaxed) }
+    return 0
+  }
+
+  func close(flags: Int32) {
+    if flags & O_ACCMODE != O_RDONLY { writers.subtract(1, ordering: .relaxed) }
+  }
+
+  // MARK: Requests
+
+  /// read(2): all of it inside the file, or an error; never less.
+  func read(_ offset: UInt64, _ count: Int) -> FileRequest.Step {
+    guard offset < export.size, count > 0 else { return .reply(.data(count: 0)) }
+    let length = min(UInt64(count), export.size - offset)
+    return ask(
+      FileRequest(kind: .read, offset: offset, length: length),
+      Operation(.read, offset: offset, length: length, token: Self.token))
+  }
+
+  /// write(2). What lies beyond the end has no room: as on a device, the part inside is written.
+  ///
+  /// - Parameters:
+  ///   - isDirect: it comes from the writer itself and not from the kernel's cache.
+  ///   - flags: of the open file; `O_DSYNC` counts where the write is direct, because otherwise the kernel calls fsync.
+  func write(
+    _ offset: UInt64, _ data: UnsafeMutableRawPointer, _ count: Int, isDirect: Bool, flags: Int32
+  ) -> FileRequest.Step {
+    guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
+    guard count > 0 else { return .reply(.written(0)) }
+    guard offset < export.size else { return .reply(.error(ENOSPC)) }
+    let length = min(UInt64(count), export.size - offset)
+    let isDurable = isDirect && flags & O_DSYNC != 0
+    return ask(
+      FileRequest(kind: .write(isDurable: isDurable), offset: offset, length: length),
+      Operation(
+        .write, flags: isDurable ? .fua : [], offset: offset, length: length, buffer: data, token: Self.token))
+  }
+
+  /// fsync(2), and close(2): skipped where nothing was written since the last one.
+  func sync() -> FileRequest.Step {
+    guard tracker.needsFlush else { return .reply(.success) }
+    let flush = tracker.beginFlush()
+    guard export.flags.contains(.sendFlush) else {
+      // The server has no way to be told, so that for it a reply to a write is all there is.
+      return .reply(tracker.endFlush(flush, succeeded: true) ? .success : .error(EIO))
+    }
+    return ask(FileRequest(kind: .sync(flush), offset: 0, length: 0), Operation(.flush, token: Self.token))
+  }
+
+  /// fallocate(2). Punching and zeroing make zeros; space cannot be reserved over NBD.
+  func allocate(_ mode: Int32, _ offset: UInt64, _ length: UInt64) -> FileRequest.Step {
+    guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
+    let keepsSize = mode & FALLOC_FL_KEEP_SIZE != 0
+    let flags: CommandFlags
+    switch mode & ~FALLOC_FL_KEEP_SIZE {
+    case FALLOC_FL_PUNCH_HOLE: flags = []
+    case FALLOC_FL_ZERO_RANGE: flags = .noHole
+    default: return .reply(.error(EOPNOTSUPP))
+    }
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    if overflow || end > export.size, !keepsSize { return .reply(.error(ENOSPC)) }
+    guard offset < export.size else { return .reply(.success) }
+    let clipped = min(length, export.size - offset)
+    return ask(
+      FileRequest(kind: .zero, offset: offset, length: clipped),
+      Operation(.writeZeroes, flags: flags, offset: offset, length: clipped, token: Self.token))
+  }
+
+  /// lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.
+  func seek(_ offset: UInt64, forData: Bool) -> FileRequest.Step {
+    guard offset < export.size else { return .reply(.error(ENXIO)) }
+    // The kernel may hold written pages that the server has not seen: then a hole may be data.
+    let mayHaveUnseenData = cache == .writeback && writers.load(ordering: .relaxed) > 0
+    guard !mayHaveUnseenData, allocation.context != nil else {
+      return .reply(.offset(forData ? offset : export.size))
+    }
+    return ask(FileRequest(kind: .seek(forData: forData, position: offset), offset: offset, length: 0), from: offset)
+  }
+
+  /// Nothing that the server did not offer, or that lies outside the export, ever leaves this file.
+  private func ask(_ request: FileRequest, _ operation: Operation) -> FileRequest.Step {
+    do { try export.check(operation) } catch { return .reply(.error(error.errno)) }
+    return .ask(request, operation)
+  }
+
+  private func ask(_ request: FileRequest, from position: UInt64) -> FileRequest.Step {
+    var request = request
+    if case .seek(let forData, _) = request.kind { request.kind = .seek(forData: forData, position: position) }
+    return ask(
+      request, Operation(.blockStatus, offset: position, length: export.size - position, token: Self.token))
+  }
+
+  // MARK: Outcomes
+
+  /// What follows from the outcome of the operation that `request` asked for. `extents`: of a block status, by context.
+  func proceed(_ request: FileRequest, _ outcome: Outcome, _ extents: [[Extent]] = []) -> FileRequest.Step {
+    switch request.kind {
+    case .read:
+      return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
+    case .write(let isDurable):
+      guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
+      if !isDurable { tracker.wrote(request.offset, request.length) }
+      allocation.wrote(request.length)
+      layout.touch()
+      return .reply(.written(Int(request.length)))
+    case .sync(let flush):
+      let isDurable = tracker.endFlush(flush, succeeded: outcome.isSuccess)
+      return .reply(isDurable ? .success : .error(outcome.isSuccess ? EIO : outcome.errno))
+    case .zero:
+      guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
+      tracker.wrote(request.offset, request.length)
+      layout.touch()
+      return .reply(.success)
+    case .seek(let forData, let position):
+      return proceed(request, forData, position, outcome, extents)
+    }
+  }
+
+  private func proceed(
+    _ request: FileRequest, _ forData: Bool, _ position: UInt64, _ outcome: Outcome, _ extents: [[Extent]]
+  ) -> FileRequest.Step {
+    guard outcome.isSuccess, let context = allocation.context, context < extents.count, let last = extents[context].last
+    else {
+      // A server that cannot say: everything from here on counts as data.
+      return .reply(outcome == .connectionLost ? .error(EIO) : .offset(forData ? position : export.size))
+    }
+    for extent in extents[context] where extent.end > position {
+      if AllocationMap.isHole(extent) != forData { return .reply(.offset(max(position, extent.offset))) }
+    }
+    guard last.end > position, last.end < export.size else {
+      return .reply(forData ? .error(ENXIO) : .offset(export.size))
+    }
+    return ask(request, from: last.end)
+  }
+}

@@ -1,0 +1,56 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+
+/// One FUSE request that needs the server, from its arrival to its reply.
+///
+/// It knows what to ask next and how to answer; it does not know who waits. An engine carries out the operation that it
+/// is given and hands back the outcome, until there is a reply:
+///
+///     ExportFile.read/write/... ──> .ask(Operation) ──> engine ──> ExportFile.proceed ──> .reply
+struct FileRequest {
+  enum Kind {
+    case read
+    /// `isDurable`: it was sent with FUA, so that nothing is left to flush.
+    case write(isDurable: Bool)
+    /// fsync, or the flush that close(2) causes.
+    case sync(WriteTracker.Flush)
+    /// fallocate that makes zeros.
+    case zero
+    /// lseek for data or for a hole; the position that is known to be of the other kind.
+    case seek(forData: Bool, position: UInt64)
+  }
+
+  /// What an engine has to do.
+  enum Step {
+    case ask(FileRequest, Operation)
+    case reply(Answer)
+  }
+
+  /// What is said to the kernel.
+  enum Answer {
+    case error(Int32)
+    case success
+    /// The bytes that the engine received.
+    case data(count: Int)
+    case written(Int)
+    case offset(UInt64)
+  }
+
+  var kind: Kind
+  var offset: UInt64
+  var length: UInt64
+}
+
+extension FuseReply {
+  /// Gives `answer`; `data` is where the engine has what it received.
+  consuming func answer(_ answer: FileRequest.Answer, data: UnsafeRawPointer? = nil) {
+    switch answer {
+    case .error(let number): error(number)
+    case .success: error(0)
+    case .data(let count): self.data(data, count)
+    case .written(let count): written(count)
+    case .offset(let offset): self.offset(offset)
+    }
+  }
+}

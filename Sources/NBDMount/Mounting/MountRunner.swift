@@ -1,0 +1,113 @@
+import CFuse3
+import Glibc
+import Logging
+import NBDProtocol
+import Synchronization
+
+/// One mount from its beginning to its end: connect, mount, serve, unmount, flush, disconnect.
+///
+/// The order is what matters. Everything that can be wrong is found before anything is mounted; and nothing that was
+/// written is given up before the server has been asked to keep it.
+struct MountRunner {
+  /// How long the steps of ending may take.
+  private enum Deadline {
+    /// Writing back what the kernel holds, once we are told to end.
+    static let sync = Duration.seconds(10)
+    /// Each attempt to unmount.
+    static let unmount = Duration.seconds(4)
+    /// The last flush, and the disconnect after it, in milliseconds.
+    static let flush = 30_000
+    /// Looking for holes before the mount is declared ready, in milliseconds.
+    static let scan = 250
+  }
+
+  let configuration: MountConfiguration
+
+  /// - Returns: the exit status: 0 when the mount ended and nothing is known to be lost.
+  /// - Throws: why there is no mount. Nothing is left behind then.
+  func run(_ ready: Readiness) throws(NBDError) -> Int32 {
+    let mountpoint = try Mountpoint(configuration.mountpoint)
+    if let stale = mountpoint.removedStaleMount { Diagnostics.note("removed the dead mount at \(stale)") }
+    let server = try ServerTarget(configuration)
+    let endpoint = try ServerEndpoint(server.address)
+    defer { endpoint.shutdown() }
+
+    let connections = try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
+    for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
+    let served = try Served(configuration, mountpoint, connections)
+    let session = try FuseSession(
+      served.mount,
+      arguments: configuration.fuse.sessionArguments(
+        source: configuration.server.mountSource(exportName: configuration.exportName),
+        readOnly: served.isReadOnly, debug: configuration.debugsFuse))
+    try session.mount(at: mountpoint.path)
+
+    let ending = Ending()
+    do throws(NBDError) {
+      try ending.prepare(mountpoint)
+      try ending.startTakingSignals()
+      served.scan.wait(milliseconds: Deadline.scan)
+      try ready.announce(configuration)
+    } catch {
+      session.unmount()
+      served.connections.stop()
+      throw error
+    }
+    let result = served.serve(session)
+    ready.retract()
+    session.unmount()
+    return finish(served, loopResult: result, ending)
+  }
+
+  /// After the last request: the last flush, and the soft disconnect.
+  private func finish(_ served: Served, loopResult: Int32, _ ending: Ending) -> Int32 {
+    let status = Mutex<Int32>(ending.hasLostData ? 1 : 0)
+    if loopResult != 0, !ending.isRequested, loopResult != ENODEV {
+      Diagnostics.error("serving the mount failed: \(String(cString: strerror(loopResult)))")
+      status.withLock { $0 = 1 }
+    }
+    let isDone = Semaphore()
+    let flushed = Mutex<NBDError?>(nil)
+    do throws(NBDError) {
+      try POSIXThread.startDetached("the last flush") {
+        flushed.withLock { $0 = served.flush() }
+        served.connections.stop()
+        isDone.signal()
+      }
+      guard isDone.wait(milliseconds: Deadline.flush) else {
+        throw .timedOut("the server did not answer the last flush: what was written last may be lost")
+      }
+      if let error = flushed.withLock({ $0 }) { throw error }
+    } catch {
+      Diagnostics.error("\(error)")
+      return 1
+    }
+    return status.withLock { $0 }
+  }
+}
+
+/// Where the server is and what to ask it for, from the command line.
+private struct ServerTarget {
+  let address: ServerAddress
+  let request: HandshakeRequest
+
+  init(_ configuration: MountConfiguration) throws(NBDError) {
+    var request = HandshakeRequest(exportName: configuration.exportName ?? "")
+    switch configuration.server {
+    case .uri(let text):
+      let uri = try NBDURI(text)
+      if case .required = uri.tls {
+        throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
+      }
+      address = uri.address
+      request.exportName = uri.exportName
+    case .tcp(let host, let port): address = .tcp(host: host, port: port)
+    case .unix(let path): address = .unix(path: Array(path.utf8))
+    case .vsock(let cid, let port): address = .vsock(cid: cid, port: port)
+    case .fd(let number): address = .descriptor(number)
+    case .command(let words): address = .command(words)
+    case .socketActivation(let words): address = .socketActivation(words)
+    }
+    self.request = request
+  }
+}
