@@ -21,8 +21,10 @@ as_root() {
   fi
 }
 
+# One line for each architecture of the package that dpkg knows.
 is_installed() {
-  [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+  # shellcheck disable=SC2016
+  dpkg-query --show --showformat '${db:Status-Status}\n' "$1" 2>/dev/null | grep -x installed >/dev/null
 }
 
 apt_lists_are_fresh=no

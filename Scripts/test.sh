@@ -15,7 +15,7 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
 logs=$repo/.build/logs
-passed=0 failed=0 started=$SECONDS
+passed=0 failed=0 started=$SECONDS phase_name=
 
 # Prints the closing line on every way out, so that an early failure is never mistaken for "no failure".
 finish() {
@@ -23,6 +23,7 @@ finish() {
   if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
     failed=1
   fi
+  [ -z "$phase_name" ] || say "== $phase_name: failed"
   say "Total: $((SECONDS - started)) s"
   say "$passed passed, $failed failed"
   exit "$status"
@@ -31,10 +32,12 @@ finish() {
 # phase NAME COMMAND...: runs it and says how long it took.
 phase() {
   local name=$1 from=$SECONDS
+  phase_name=$name
   shift
   say "== $name"
   "$@"
   say "== $name: $((SECONDS - from)) s"
+  phase_name=
 }
 
 install() {
@@ -72,9 +75,9 @@ last_number() {
   printf '%s\n' "${number:-0}"
 }
 
-# Lines that match; none is an answer too, so grep's status 1 is not an error.
+# How many lines contain a text.
 count_lines() {
-  awk -v pattern="$1" '$0 ~ pattern { count++ } END { print count + 0 }' "$2"
+  awk -v text="$1" 'index($0, text) { count++ } END { print count + 0 }' "$2"
 }
 
 # Adds up the closing lines of both runners: Swift Testing's
@@ -84,18 +87,18 @@ count_lines() {
 count_tests() {
   local log=$1 total testing_failed testing_skipped xctest_total xctest_failed xctest_skipped skipped
   total=$(last_number 'Test run with ([0-9]+) tests?' "$log")
-  testing_failed=$(awk '/Test .* failed after .* issues?/ && !/Test run with|Test case / { n++ } END { print n + 0 }' "$log")
-  testing_skipped=$(count_lines '^. Test .* skipped' "$log")
+  testing_failed=$(awk '/✘ Test .* failed after / && !/✘ Test (run with|case )/ { n++ } END { print n + 0 }' "$log")
+  testing_skipped=$(count_lines '➜ Test ' "$log")
   xctest_total=$(last_number 'Executed ([0-9]+) tests?, with' "$log")
-  xctest_failed=$(last_number 'Executed [0-9]+ tests?, with .*[^0-9]*([0-9]+) failures? \(' "$log")
+  xctest_failed=$(last_number 'Executed [0-9]+ tests?, with.*[^0-9]([0-9]+) failures? \(' "$log")
   xctest_skipped=$(last_number 'Executed [0-9]+ tests?, with ([0-9]+) tests? skipped' "$log")
 
   skipped=$((testing_skipped + xctest_skipped))
   failed=$((testing_failed + xctest_failed + skipped))
   passed=$((total + xctest_total - failed))
   if [ "$skipped" -gt 0 ]; then
-    say "$skipped tests were skipped. A test that did not run has not passed: they count as failed."
-    grep -E '^. Test .* skipped|: Test skipped' "$log"
+    say "-- skipped: $skipped. A test that did not run has not passed, so these count as failed."
+    sed -n -e '/➜ Test /p' -e '/: Test skipped - /p' "$log"
   fi
 }
 
@@ -108,15 +111,17 @@ run_tests() {
 
   if [ "$status" -ne 0 ]; then
     say "-- failures"
-    grep -E -A 3 'recorded an issue|Test .* failed after|: error: |^error: |Fatal error:|crashed' "$log" |
-      grep -v -E '^.. Test .* (started|passed)' | head -n 200 || say "none named"
+    awk '
+      /✘ Test |: error: |^error: |Fatal error:|Program crashed|Thread .* crashed:/ { left = 4 }
+      left > 0 && !/^(◇|✔|━|➜) |^Test (Case|Suite)/ { print; if (++lines == 200) exit }
+      { left-- }' "$log"
     unfinished_tests "$log"
     [ "$status" -ne 124 ] || say "The tests did not end within ${NBDMOUNT_TEST_TIMEOUT:-2700} s."
     say "-- all output: $log"
     # A runner that crashed leaves no count of what it did not run.
     [ "$failed" -gt 0 ] || failed=1
   fi
-  grep -E 'Test run with|^	 Executed' "$log" | tail -n 2
+  sed -n -E '/Test run with|^\t Executed/p' "$log" | tail -n 2
   if [ "$((passed + failed))" -eq 0 ]; then
     failed=1
     die "no test ran"
