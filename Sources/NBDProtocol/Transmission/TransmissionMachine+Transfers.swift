@@ -209,8 +209,8 @@ extension TransmissionMachine {
     let slot = commands[index]
     slot.pointee.isAbandoned = true
     if slot.pointee.command == .write {
-      if slot.pointee.payloadEnd > output.sent, let payload = slot.pointee.buffer {
-        slot.pointee.owned = output.detach(payload, count: Int(slot.pointee.length))
+      if slot.pointee.payloadEnd > output.sent {
+        slot.pointee.owned = output.detach(payloadEndingAt: slot.pointee.payloadEnd)
       }
     } else if case .data(index, .some, let left, let isLast) = receiving {
       receiving = .data(command: index, destination: nil, left: left, isLast: isLast)
