@@ -37,7 +37,9 @@ extension TransmissionMachine {
         step = try takeExtents(command, context, left, isLast)
       }
       switch step {
-      case .starved: return nil
+      case .starved:
+        resumeStalledTransfers()
+        guard finishedTaken < finished.count else { return nil }
       case .advanced: continue
       case .event(let event): return event
       }

@@ -23,7 +23,7 @@ extension TransmissionMachine {
       }
       issueNext(index, transfer)
     }
-    guard let transfer = transfers[index], transfer.inFlight == 0 else { return nil }
+    guard let transfer = transfers[index], transfer.inFlight == 0, !transfer.isStalled else { return nil }
     if transfer.stage == .running, transfer.needsFlush, limits.canFlush, transfer.error.rawValue == 0, !transfer.isAbandoned {
       guard hasRoomForCommand else {
         stall(index)
@@ -49,6 +49,8 @@ extension TransmissionMachine {
     transfers.stalled.append(index)
   }
 
+  /// Goes on with the transfers that found no room. To be called when something was sent and when something completed,
+  /// because either may have been what they lacked.
   mutating func resumeStalledTransfers() {
     guard !transfers.stalled.isEmpty, hasRoomForCommand else { return }
     let stalled = transfers.stalled
