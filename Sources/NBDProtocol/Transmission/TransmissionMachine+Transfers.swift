@@ -195,6 +195,7 @@ extension TransmissionMachine {
       if transfer.stage == .waiting {
         transfers.waiting.removeAll { $0 == index }
         transfers.remove(index)
+        startWaitingTransfers()
       }
     }
     for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
