@@ -58,6 +58,13 @@ struct Transfer {
   }
 
   var end: UInt64 { operation.offset + operation.length }
+  /// Blocks that are covered in part must be fetched. Trim leaves them alone, and cache may take them whole.
+  var hasEdges: Bool {
+    switch operation.command {
+    case .read, .write, .writeZeroes: true
+    case .trim, .cache, .blockStatus, .flush, .disconnect: false
+    }
+  }
   var isIssued: Bool { cursor >= upper && mergedEdges == 0 }
 
   func overlaps(_ other: Transfer) -> Bool { lower < other.upper && other.lower < upper }

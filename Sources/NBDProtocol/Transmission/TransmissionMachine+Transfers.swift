@@ -88,7 +88,7 @@ extension TransmissionMachine {
       return
     }
     let start = transfer.cursor
-    let isEdge = operation.command != .trim
+    let isEdge = transfer.hasEdges
       && (start < operation.offset || (start + limits.block > transfer.end && !limits.isAligned(transfer.end)))
     if isEdge {
       let edge = start < operation.offset ? 0 : 1
@@ -97,8 +97,7 @@ extension TransmissionMachine {
       transfers[index]?.cursor = start + length
       return
     }
-    let middleEnd = limits.isAligned(transfer.end) || operation.command == .trim
-      ? transfer.upper : limits.alignedDown(transfer.end)
+    let middleEnd = limits.isAligned(transfer.end) || !transfer.hasEdges ? transfer.upper : limits.alignedDown(transfer.end)
     let isZeroing = operation.command == .writeZeroes
     let isWrittenZeros = isZeroing && limits.emulatesZeroes
     let largest =
