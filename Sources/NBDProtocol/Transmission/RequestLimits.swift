@@ -56,7 +56,8 @@ struct RequestLimits {
     case .read:
       return operation.length <= payload && isAligned(operation.offset | operation.length)
     case .write:
-      return block == 1 && operation.length <= payload && !needsFlush
+      let largest = operation.copiesPayload ? min(payload, SendQueue.largestCopy) : payload
+      return block == 1 && operation.length <= largest && !needsFlush
     case .writeZeroes:
       return block == 1 && operation.length <= effect && !needsFlush && !emulatesZeroes
     case .trim:

@@ -18,6 +18,8 @@ package struct SendQueue: ~Copyable {
 
   /// Room for headers and copied payloads, in bytes.
   static let capacity = 256 * 1024
+  /// Largest payload to append by copying, in bytes: one that always finds room in an empty queue.
+  static let largestCopy = UInt64(capacity / 2)
   /// Most segments that wait at one time.
   static let segmentCapacity = 1024
 

@@ -35,6 +35,8 @@ struct Transfer {
   var isStalled = false
   /// Two blocks, head and tail, where the operation has edges.
   var edges: UnsafeMutableRawPointer?
+  /// The payload, where the caller wants its own buffer back at once.
+  var payloadCopy: UnsafeMutableRawPointer?
   /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
   var mergedEdges: UInt8 = 0
   /// A flush must follow, in place of FUA.
@@ -105,6 +107,7 @@ struct TransferTable {
 
   mutating func remove(_ index: Int) {
     slots[index]?.edges?.deallocate()
+    slots[index]?.payloadCopy?.deallocate()
     slots[index] = nil
     free.append(index)
     count -= 1

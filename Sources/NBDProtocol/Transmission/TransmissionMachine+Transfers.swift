@@ -3,6 +3,13 @@ extension TransmissionMachine {
   /// Begins a transfer, or lets it wait for the one that it overlaps.
   mutating func start(_ transfer: Transfer) {
     var transfer = transfer
+    if transfer.operation.copiesPayload, transfer.operation.command == .write, let payload = transfer.operation.buffer {
+      let count = Int(transfer.operation.length)
+      let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
+      copy.copyMemory(from: payload, byteCount: count)
+      transfer.payloadCopy = copy
+      transfer.operation.buffer = copy
+    }
     let isMutating = transfer.operation.command.mutates && limits.block > 1
     if isMutating, transfers.isBlocked(transfer, before: nil) {
       transfer.stage = .waiting
