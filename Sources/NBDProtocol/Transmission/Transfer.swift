@@ -9,6 +9,8 @@
 /// overwritten with what was read before: windows that overlap wait for each other, in order.
 struct Transfer {
   enum Stage {
+    /// A read that has to be given a buffer first.
+    case needsBuffer
     /// An earlier mutating transfer overlaps.
     case waiting
     case running
@@ -85,6 +87,8 @@ struct TransferTable {
   var waiting: [Int] = []
   /// Transfers that found no room for their next command, oldest first.
   var stalled: [Int] = []
+  /// Reads that need a buffer, oldest first.
+  var needing: [Int] = []
   private(set) var count = 0
 
   var isEmpty: Bool { count == 0 }
@@ -133,6 +137,7 @@ struct TransferTable {
     }
     waiting = []
     stalled = []
+    needing = []
     return tokens
   }
 }

@@ -10,6 +10,11 @@ extension TransmissionMachine {
       transfer.payloadCopy = copy
       transfer.operation.buffer = copy
     }
+    if transfer.operation.command == .read, transfer.operation.buffer == nil {
+      transfer.stage = .needsBuffer
+      transfers.needing.append(transfers.insert(transfer))
+      return
+    }
     let isMutating = transfer.operation.command.mutates && limits.block > 1
     if isMutating, transfers.isBlocked(transfer, before: nil) {
       transfer.stage = .waiting
@@ -17,6 +22,21 @@ extension TransmissionMachine {
       return
     }
     if let completion = advance(transfers.insert(transfer)) { finished.append(completion) }
+  }
+
+  /// The oldest read that cannot begin without a buffer, as ``Event/needsBuffer(command:token:length:)`` names it.
+  mutating func nextBufferNeed() -> Event? {
+    guard !transfers.needing.isEmpty else { return nil }
+    let index = transfers.needing.removeFirst()
+    guard let operation = transfers[index]?.operation else { return nil }
+    return .needsBuffer(command: CommandTable.capacity + index, token: operation.token, length: operation.length)
+  }
+
+  /// Begins the read that ``nextBufferNeed()`` named.
+  mutating func provide(buffer: UnsafeMutableRawPointer, forTransfer index: Int) {
+    transfers[index]?.operation.buffer = buffer
+    transfers[index]?.stage = .running
+    if let completion = advance(index) { finished.append(completion) }
   }
 
   /// Issues what can be issued now, and completes the transfer when nothing is left of it.
@@ -198,8 +218,9 @@ extension TransmissionMachine {
         let slot = commands[command].pointee
         if slot.purpose == .part, slot.transfer == index { release(command) }
       }
-      if transfer.stage == .waiting {
+      if transfer.stage == .waiting || transfer.stage == .needsBuffer {
         transfers.waiting.removeAll { $0 == index }
+        transfers.needing.removeAll { $0 == index }
         transfers.remove(index)
         startWaitingTransfers()
       }
