@@ -61,6 +61,11 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     guard isConnected else { return work + source.refuseRequests() }
     if !isShuttingDown { work += source.readRequests(into: &machine) }
     work += send()
+    if machine.hasEvents {
+      // Not everything ends with a reply: an empty operation, or a write that was answered before all of it had left.
+      drainEvents()
+      work += 1
+    }
     if isConnected { work += receive() }
     if isShuttingDown, isConnected, machine.isIdle { leave() }
     return work
