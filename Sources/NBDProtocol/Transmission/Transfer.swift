@@ -51,7 +51,7 @@ struct Transfer {
       // A hint: what is not a whole block is left alone.
       let start = limits.alignedUp(operation.offset)
       lower = start
-      upper = max(start, end == limits.exportSize ? end : limits.alignedDown(end))
+      upper = max(start, limits.alignedDown(end))
     } else {
       lower = limits.alignedDown(operation.offset)
       upper = limits.alignedUp(end)

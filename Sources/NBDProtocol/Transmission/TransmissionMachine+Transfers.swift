@@ -119,9 +119,8 @@ extension TransmissionMachine {
       && (start < operation.offset || (start + limits.block > transfer.end && !limits.isAligned(transfer.end)))
     if isEdge {
       let edge = start < operation.offset ? 0 : 1
-      let length = min(limits.block, limits.exportSize - start)
-      issuePart(index, .read, [], start, length, edgeBuffer(index, edge), .edgeRead, edge: edge)
-      transfers[index]?.cursor = start + length
+      issuePart(index, .read, [], start, limits.block, edgeBuffer(index, edge), .edgeRead, edge: edge)
+      transfers[index]?.cursor = start + limits.block
       return
     }
     let middleEnd = limits.isAligned(transfer.end) || !transfer.hasEdges ? transfer.upper : limits.alignedDown(transfer.end)
@@ -164,9 +163,8 @@ extension TransmissionMachine {
 
   private mutating func issueEdgeWrite(_ index: Int, _ transfer: Transfer, _ edge: Int) {
     let block = edge == 0 ? transfer.lower : limits.alignedDown(transfer.end)
-    let length = min(limits.block, limits.exportSize - block)
     issuePart(
-      index, .write, transfer.operation.flags.intersection(.fua), block, length, edgeBuffer(index, edge), .edgeWrite,
+      index, .write, transfer.operation.flags.intersection(.fua), block, limits.block, edgeBuffer(index, edge), .edgeWrite,
       edge: edge)
   }
 
