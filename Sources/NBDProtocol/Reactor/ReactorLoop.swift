@@ -81,6 +81,8 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
 
   private mutating func takeMailbox() -> Int {
     var work = 0
+    // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
+    let cancellations = reactor.mailbox.takeCancellations()
     if let first = reactor.mailbox.takeAll() {
       if let end = backlogEnd { end.pointee.next = first } else { backlog = first }
       var last = first
@@ -98,7 +100,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
       popBacklog()
       work += 1
     }
-    for cancellation in reactor.mailbox.takeCancellations() { cancel(cancellation) }
+    for cancellation in cancellations { cancel(cancellation) }
     return work
   }
 
@@ -124,7 +126,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     }
     if isWaiting, let target {
       deliver(target, .abandoned)
-    } else {
+    } else if isConnected {
       machine.abandon(cancellation.token)
       drainEvents()
     }
