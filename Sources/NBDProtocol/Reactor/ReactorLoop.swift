@@ -211,7 +211,11 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
   }
 
   private mutating func complete(_ completion: Completion) {
-    if case .failed(.shutdown) = completion.outcome { isShuttingDown = true }
+    if case .failed(.shutdown) = completion.outcome, !isShuttingDown {
+      isShuttingDown = true
+      // Known to all before the caller is woken: what comes next belongs on another connection.
+      reactor.lost(.disconnected("the server is shutting down"))
+    }
     switch completion.token.origin {
     case .source:
       source.complete(completion, of: &machine)
