@@ -65,15 +65,24 @@ package final class Reactor<Source: RequestSource>: Sendable {
   /// Leaves an operation for the reactor. `pending` is signalled exactly once.
   package func submit(_ pending: UnsafeMutablePointer<PendingOperation>) {
     load.add(1, ordering: .relaxed)
-    mailbox.submit(pending)
+    if !mailbox.submit(pending) {
+      load.subtract(1, ordering: .relaxed)
+      pending.signal(.connectionLost)
+    }
   }
 
-  /// Completes what is in flight, disconnects softly, and ends the thread. Waits for that, at most the time that
-  /// ``ReactorLoop`` allows a server that does not answer. May be called once, from any other thread.
-  package func stop() {
+  /// Asks for what ``stop()`` does and does not wait for it.
+  package func requestStop() {
     stopRequested.store(true, ordering: .sequentiallyConsistent)
     // Always through the eventfd: the thread may be between its last look at the flag and the sleep.
     mailbox.wakeup.signal()
+  }
+
+  /// Completes what is in flight, disconnects softly, and ends the thread. Waits for that, at most the time that
+  /// ``ReactorLoop`` allows a server that does not answer. From any other thread; operations that are submitted later
+  /// end with ``Outcome/connectionLost``.
+  package func stop() {
+    requestStop()
     if let thread = thread.withLock({ thread in
       defer { thread = nil }
       return thread

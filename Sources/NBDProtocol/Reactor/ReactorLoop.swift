@@ -84,10 +84,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
     let cancellations = reactor.mailbox.takeCancellations()
     if let first = reactor.mailbox.takeAll() {
-      if let end = backlogEnd { end.pointee.next = first } else { backlog = first }
-      var last = first
-      while let next = last.pointee.next { last = next }
-      backlogEnd = last
+      appendToBacklog(first)
       work = 1
     }
     while let pending = backlog {
@@ -102,6 +99,13 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     }
     for cancellation in cancellations { cancel(cancellation) }
     return work
+  }
+
+  private mutating func appendToBacklog(_ first: UnsafeMutablePointer<PendingOperation>) {
+    if let end = backlogEnd { end.pointee.next = first } else { backlog = first }
+    var last = first
+    while let next = last.pointee.next { last = next }
+    backlogEnd = last
   }
 
   private mutating func popBacklog() {
@@ -254,6 +258,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
   /// transmission phase*).
   private mutating func finish() {
     let deadline = now() + UInt64(Self.stopMilliseconds) * 1_000_000
+    if let first = reactor.mailbox.close() { appendToBacklog(first) }
     while isConnected, !(machine.isIdle && backlog == nil), now() < deadline {
       if turn() == 0 { sleep(milliseconds: 50) }
     }
@@ -271,6 +276,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     }
     lose(.disconnected("the client has disconnected"))
     _ = takeMailbox()
+    for cancellation in reactor.mailbox.closeCancellations() { cancel(cancellation) }
   }
 
   private func now() -> UInt64 {
