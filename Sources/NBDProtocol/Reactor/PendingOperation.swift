@@ -55,9 +55,12 @@ extension UnsafeMutablePointer<PendingOperation> {
 /// reactor is woken through its eventfd only when it says that it sleeps, so that a busy one costs no system call.
 package final class Mailbox: Sendable {
   private let top = Atomic<UInt>(0)
+  /// In ``top`` where nothing may be left any more. No operation has that address.
+  private static var closed: UInt { 1 }
   private let isSleeping = Atomic<Bool>(false)
   private let hasCancellations = Atomic<Bool>(false)
-  private let cancellations = Mutex<[Cancellation]>([])
+  /// Nil once nobody looks at them any more.
+  private let cancellations = Mutex<[Cancellation]?>([])
   let wakeup: Wakeup
 
   /// A request to let go of an operation, and where to say that this was done.
@@ -70,11 +73,13 @@ package final class Mailbox: Sendable {
 
   init() throws(NBDError) { wakeup = try Wakeup() }
 
-  /// Leaves an operation. It will be signalled, whatever happens to the connection.
-  func submit(_ pending: UnsafeMutablePointer<PendingOperation>) {
+  /// Leaves an operation, which will be signalled, whatever happens to the connection. False where the mailbox is closed: then
+  /// it was not taken.
+  func submit(_ pending: UnsafeMutablePointer<PendingOperation>) -> Bool {
     let link = UInt(bitPattern: pending)
     var expected = top.load(ordering: .relaxed)
     while true {
+      if expected == Self.closed { return false }
       pending.pointee.next = UnsafeMutablePointer(bitPattern: expected)
       let (exchanged, current) = top.compareExchange(
         expected: expected, desired: link, successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
@@ -82,6 +87,7 @@ package final class Mailbox: Sendable {
       expected = current
     }
     wake()
+    return true
   }
 
   /// Asks the reactor to abandon an operation and waits until it has seen that. The operation may have completed in
@@ -90,7 +96,13 @@ package final class Mailbox: Sendable {
     var acknowledged = sem_t()
     sem_init(&acknowledged, 0, 0)
     withUnsafeMutablePointer(to: &acknowledged) { semaphore in
-      cancellations.withLock { $0.append(Cancellation(token: pending.token, acknowledged: UInt(bitPattern: semaphore))) }
+      let cancellation = Cancellation(token: pending.token, acknowledged: UInt(bitPattern: semaphore))
+      let isTaken = cancellations.withLock { list in
+        list?.append(cancellation)
+        return list != nil
+      }
+      // A reactor that has ended has signalled all its operations.
+      guard isTaken else { return }
       hasCancellations.store(true, ordering: .sequentiallyConsistent)
       wake()
       waitForSemaphore(semaphore)
@@ -112,8 +124,19 @@ package final class Mailbox: Sendable {
   /// Takes all that is there, oldest first.
   @inline(__always)
   func takeAll() -> UnsafeMutablePointer<PendingOperation>? {
-    guard top.load(ordering: .relaxed) != 0 else { return nil }
-    var link = UnsafeMutablePointer<PendingOperation>(bitPattern: top.exchange(0, ordering: .acquiring))
+    guard top.load(ordering: .relaxed) > Self.closed else { return nil }
+    return Self.oldestFirst(top.exchange(0, ordering: .acquiring))
+  }
+
+  /// Takes all that is there, oldest first, and refuses all that comes later.
+  func close() -> UnsafeMutablePointer<PendingOperation>? {
+    let last = top.exchange(Self.closed, ordering: .acquiringAndReleasing)
+    return last == Self.closed ? nil : Self.oldestFirst(last)
+  }
+
+  @inline(__always)
+  private static func oldestFirst(_ top: UInt) -> UnsafeMutablePointer<PendingOperation>? {
+    var link = UnsafeMutablePointer<PendingOperation>(bitPattern: top)
     var oldest: UnsafeMutablePointer<PendingOperation>?
     while let current = link {
       link = current.pointee.next
@@ -128,15 +151,23 @@ package final class Mailbox: Sendable {
     guard hasCancellations.load(ordering: .relaxed) else { return [] }
     hasCancellations.store(false, ordering: .sequentiallyConsistent)
     return cancellations.withLock { list in
-      defer { list = [] }
-      return list
+      defer { if list != nil { list = [] } }
+      return list ?? []
+    }
+  }
+
+  /// The reactor ends: takes the last cancellations and refuses all that come later.
+  func closeCancellations() -> [Cancellation] {
+    cancellations.withLock { list in
+      defer { list = nil }
+      return list ?? []
     }
   }
 
   /// The reactor is about to sleep. False where something has come in between: then it must not.
   func prepareToSleep() -> Bool {
     isSleeping.store(true, ordering: .sequentiallyConsistent)
-    if top.load(ordering: .sequentiallyConsistent) != 0 || hasCancellations.load(ordering: .sequentiallyConsistent) {
+    if top.load(ordering: .sequentiallyConsistent) > Self.closed || hasCancellations.load(ordering: .sequentiallyConsistent) {
       isSleeping.store(false, ordering: .relaxed)
       return false
     }

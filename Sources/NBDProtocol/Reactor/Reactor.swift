@@ -67,7 +67,10 @@ package final class Reactor<Source: RequestSource>: Sendable {
   /// Leaves an operation for the reactor. `pending` is signalled exactly once.
   package func submit(_ pending: UnsafeMutablePointer<PendingOperation>) {
     load.add(1, ordering: .relaxed)
-    mailbox.submit(pending)
+    if !mailbox.submit(pending) {
+      load.subtract(1, ordering: .relaxed)
+      pending.signal(.connectionLost)
+    }
   }
 
   /// Has the thread complete what is in flight, disconnect softly, and end.

@@ -61,6 +61,11 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     guard isConnected else { return work + source.refuseRequests() }
     if !isShuttingDown { work += source.readRequests(into: &machine) }
     work += send()
+    if machine.hasEvents {
+      // Not everything ends with a reply: an empty operation, or a write that was answered before all of it had left.
+      drainEvents()
+      work += 1
+    }
     if isConnected { work += receive() }
     if isShuttingDown, isConnected, machine.isIdle { leave() }
     return work
@@ -76,11 +81,10 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
 
   private mutating func takeMailbox() -> Int {
     var work = 0
+    // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
+    let cancellations = reactor.mailbox.takeCancellations()
     if let first = reactor.mailbox.takeAll() {
-      if let end = backlogEnd { end.pointee.next = first } else { backlog = first }
-      var last = first
-      while let next = last.pointee.next { last = next }
-      backlogEnd = last
+      appendToBacklog(first)
       work = 1
     }
     while let pending = backlog {
@@ -93,8 +97,15 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
       popBacklog()
       work += 1
     }
-    for cancellation in reactor.mailbox.takeCancellations() { cancel(cancellation) }
+    for cancellation in cancellations { cancel(cancellation) }
     return work
+  }
+
+  private mutating func appendToBacklog(_ first: UnsafeMutablePointer<PendingOperation>) {
+    if let end = backlogEnd { end.pointee.next = first } else { backlog = first }
+    var last = first
+    while let next = last.pointee.next { last = next }
+    backlogEnd = last
   }
 
   private mutating func popBacklog() {
@@ -119,7 +130,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     }
     if isWaiting, let target {
       deliver(target, .abandoned)
-    } else {
+    } else if isConnected {
       machine.abandon(cancellation.token)
       drainEvents()
     }
@@ -204,7 +215,11 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
   }
 
   private mutating func complete(_ completion: Completion) {
-    if case .failed(.shutdown) = completion.outcome { isShuttingDown = true }
+    if case .failed(.shutdown) = completion.outcome, !isShuttingDown {
+      isShuttingDown = true
+      // Known to all before the caller is woken: what comes next belongs on another connection.
+      reactor.lost(.disconnected("the server is shutting down"))
+    }
     switch completion.token.origin {
     case .source:
       source.complete(completion, of: &machine)
@@ -243,6 +258,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
   /// transmission phase*).
   private mutating func finish() {
     let deadline = now() + UInt64(Self.stopMilliseconds) * 1_000_000
+    if let first = reactor.mailbox.close() { appendToBacklog(first) }
     while isConnected, !(machine.isIdle && backlog == nil), now() < deadline {
       if turn() == 0 { sleep(milliseconds: 50) }
     }
@@ -260,6 +276,7 @@ struct ReactorLoop<Source: RequestSource>: ~Copyable {
     }
     lose(.disconnected("the client has disconnected"))
     _ = takeMailbox()
+    for cancellation in reactor.mailbox.closeCancellations() { cancel(cancellation) }
   }
 
   private func now() -> UInt64 {

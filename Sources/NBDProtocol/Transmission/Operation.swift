@@ -79,6 +79,10 @@ package enum Outcome: Hashable, Sendable {
 }
 
 extension Export {
+  /// The bytes that requests can name: ``size``, down to a whole number of minimum blocks. A server whose export has more
+  /// leaves a client "unable to access the final few bytes" (*Size constraints*).
+  package var reachableSize: UInt64 { size - size % UInt64(max(blockSizes.minimum, 1)) }
+
   /// Whether `operation` may be carried out at all: inside the export, advertised or emulated, not mutating
   /// a read-only export. What fails here was not sent (*Size constraints*, *Transmission flags*).
   package func check(_ operation: Operation) throws(NBDError) {
@@ -86,6 +90,12 @@ extension Export {
     guard !overflow, end <= size else {
       throw .invalidArgument(
         "\(operation.command) at \(operation.offset) for \(operation.length) bytes ends beyond the export's \(size) bytes")
+    }
+    // Hints and questions are cut to what can be reached, as long as something is left of them.
+    let isCut = operation.command == .trim || operation.command == .cache || operation.command == .blockStatus
+    guard (isCut && operation.offset < reachableSize) || end <= reachableSize else {
+      throw .invalidArgument(
+        "the last \(size - reachableSize) bytes of the export are less than one block of \(blockSizes.minimum) bytes and cannot be accessed")
     }
     if operation.command.mutates, isReadOnly { throw .readOnly }
     switch operation.command {

@@ -8,7 +8,7 @@ struct RequestLimits {
   let effect: UInt64
   /// Most bytes that one block status request may ask about.
   let status: UInt64
-  /// Size of the export in bytes.
+  /// Size of the export in bytes, in whole blocks.
   let exportSize: UInt64
   /// FUA was not advertised: a flush after the write takes its place.
   let emulatesFUA: Bool
@@ -27,7 +27,7 @@ struct RequestLimits {
     payload = max(maximum / unit * unit, block)
     effect = UInt64(UInt32.max) & ~(UInt64(Limits.minimumBlockSize) - 1)
     status = export.replies == .extended ? UInt64(Int64.max) & ~(UInt64(Limits.minimumBlockSize) - 1) : effect
-    exportSize = export.size
+    exportSize = export.reachableSize
     emulatesFUA = !export.flags.contains(.sendFUA)
     canFlush = export.flags.contains(.sendFlush)
     emulatesZeroes = !export.flags.contains(.sendWriteZeroes)
@@ -56,7 +56,8 @@ struct RequestLimits {
     case .read:
       return operation.length <= payload && isAligned(operation.offset | operation.length)
     case .write:
-      return block == 1 && operation.length <= payload && !needsFlush
+      let largest = operation.copiesPayload ? min(payload, SendQueue.largestCopy) : payload
+      return block == 1 && operation.length <= largest && !needsFlush
     case .writeZeroes:
       return block == 1 && operation.length <= effect && !needsFlush && !emulatesZeroes
     case .trim:

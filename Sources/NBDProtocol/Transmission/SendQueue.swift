@@ -18,6 +18,8 @@ package struct SendQueue: ~Copyable {
 
   /// Room for headers and copied payloads, in bytes.
   static let capacity = 256 * 1024
+  /// Largest payload to append by copying, in bytes: one that always finds room in an empty queue.
+  static let largestCopy = UInt64(capacity / 2)
   /// Most segments that wait at one time.
   static let segmentCapacity = 1024
 
@@ -113,12 +115,18 @@ package struct SendQueue: ~Copyable {
     }
   }
 
-  /// Replaces what is still unsent of `[start, start + count)` by a copy that the caller frees once
+  /// Replaces what is still unsent of the payload that ends at `position` by a copy that the caller frees once
   /// ``sent`` has passed it; nil where all of it has left already.
-  mutating func detach(_ start: UnsafeRawPointer, count: Int) -> UnsafeMutableRawPointer? {
-    for index in first..<end {
+  ///
+  /// Found by its position and not by its address: several commands may write the same memory.
+  mutating func detach(payloadEndingAt position: UInt64) -> UnsafeMutableRawPointer? {
+    var segmentEnd = queued
+    for index in (first..<end).reversed() {
       let segment = segments[index]
-      guard segment.start >= start, segment.start < start + count else { continue }
+      guard segmentEnd == position else {
+        segmentEnd -= UInt64(segment.count)
+        continue
+      }
       let copy = UnsafeMutableRawPointer.allocate(byteCount: segment.count, alignment: 64)
       copy.copyMemory(from: segment.start, byteCount: segment.count)
       segments[index].start = UnsafeRawPointer(copy)

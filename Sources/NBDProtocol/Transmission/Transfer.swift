@@ -9,6 +9,8 @@
 /// overwritten with what was read before: windows that overlap wait for each other, in order.
 struct Transfer {
   enum Stage {
+    /// A read that has to be given a buffer first.
+    case needsBuffer
     /// An earlier mutating transfer overlaps.
     case waiting
     case running
@@ -35,6 +37,8 @@ struct Transfer {
   var isStalled = false
   /// Two blocks, head and tail, where the operation has edges.
   var edges: UnsafeMutableRawPointer?
+  /// The payload, where the caller wants its own buffer back at once.
+  var payloadCopy: UnsafeMutableRawPointer?
   /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
   var mergedEdges: UInt8 = 0
   /// A flush must follow, in place of FUA.
@@ -47,7 +51,7 @@ struct Transfer {
       // A hint: what is not a whole block is left alone.
       let start = limits.alignedUp(operation.offset)
       lower = start
-      upper = max(start, end == limits.exportSize ? end : limits.alignedDown(end))
+      upper = max(start, limits.alignedDown(end))
     } else {
       lower = limits.alignedDown(operation.offset)
       upper = limits.alignedUp(end)
@@ -58,6 +62,13 @@ struct Transfer {
   }
 
   var end: UInt64 { operation.offset + operation.length }
+  /// Blocks that are covered in part must be fetched. Trim leaves them alone, and cache may take them whole.
+  var hasEdges: Bool {
+    switch operation.command {
+    case .read, .write, .writeZeroes: true
+    case .trim, .cache, .blockStatus, .flush, .disconnect: false
+    }
+  }
   var isIssued: Bool { cursor >= upper && mergedEdges == 0 }
 
   func overlaps(_ other: Transfer) -> Bool { lower < other.upper && other.lower < upper }
@@ -76,6 +87,8 @@ struct TransferTable {
   var waiting: [Int] = []
   /// Transfers that found no room for their next command, oldest first.
   var stalled: [Int] = []
+  /// Reads that need a buffer, oldest first.
+  var needing: [Int] = []
   private(set) var count = 0
 
   var isEmpty: Bool { count == 0 }
@@ -98,6 +111,7 @@ struct TransferTable {
 
   mutating func remove(_ index: Int) {
     slots[index]?.edges?.deallocate()
+    slots[index]?.payloadCopy?.deallocate()
     slots[index] = nil
     free.append(index)
     count -= 1
@@ -123,6 +137,7 @@ struct TransferTable {
     }
     waiting = []
     stalled = []
+    needing = []
     return tokens
   }
 }

@@ -16,7 +16,8 @@ extension TransmissionMachine {
   /// one gets a buffer, so that most of it is received in place.
   static var largestInPlace: UInt64 { 64 * 1024 }
 
-  /// The next completion, or the next need; nil where more bytes have to come first.
+  /// The next completion, or the next need; nil where more bytes have to come first. To be called after bytes were
+  /// received, and after anything else that left ``hasEvents`` true.
   package mutating func next() throws(ProtocolViolation) -> Event? {
     while true {
       if finishedTaken < finished.count {
@@ -37,7 +38,10 @@ extension TransmissionMachine {
         step = try takeExtents(command, context, left, isLast)
       }
       switch step {
-      case .starved: return nil
+      case .starved:
+        if let event = nextBufferNeed() { return event }
+        resumeStalledTransfers()
+        guard finishedTaken < finished.count else { return nil }
       case .advanced: continue
       case .event(let event): return event
       }

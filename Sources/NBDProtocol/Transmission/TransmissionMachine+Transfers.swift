@@ -3,6 +3,18 @@ extension TransmissionMachine {
   /// Begins a transfer, or lets it wait for the one that it overlaps.
   mutating func start(_ transfer: Transfer) {
     var transfer = transfer
+    if transfer.operation.copiesPayload, transfer.operation.command == .write, let payload = transfer.operation.buffer {
+      let count = Int(transfer.operation.length)
+      let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
+      copy.copyMemory(from: payload, byteCount: count)
+      transfer.payloadCopy = copy
+      transfer.operation.buffer = copy
+    }
+    if transfer.operation.command == .read, transfer.operation.buffer == nil {
+      transfer.stage = .needsBuffer
+      transfers.needing.append(transfers.insert(transfer))
+      return
+    }
     let isMutating = transfer.operation.command.mutates && limits.block > 1
     if isMutating, transfers.isBlocked(transfer, before: nil) {
       transfer.stage = .waiting
@@ -10,6 +22,21 @@ extension TransmissionMachine {
       return
     }
     if let completion = advance(transfers.insert(transfer)) { finished.append(completion) }
+  }
+
+  /// The oldest read that cannot begin without a buffer, as ``Event/needsBuffer(command:token:length:)`` names it.
+  mutating func nextBufferNeed() -> Event? {
+    guard !transfers.needing.isEmpty else { return nil }
+    let index = transfers.needing.removeFirst()
+    guard let operation = transfers[index]?.operation else { return nil }
+    return .needsBuffer(command: CommandTable.capacity + index, token: operation.token, length: operation.length)
+  }
+
+  /// Begins the read that ``nextBufferNeed()`` named.
+  mutating func provide(buffer: UnsafeMutableRawPointer, forTransfer index: Int) {
+    transfers[index]?.operation.buffer = buffer
+    transfers[index]?.stage = .running
+    if let completion = advance(index) { finished.append(completion) }
   }
 
   /// Issues what can be issued now, and completes the transfer when nothing is left of it.
@@ -23,7 +50,7 @@ extension TransmissionMachine {
       }
       issueNext(index, transfer)
     }
-    guard let transfer = transfers[index], transfer.inFlight == 0 else { return nil }
+    guard let transfer = transfers[index], transfer.inFlight == 0, !transfer.isStalled else { return nil }
     if transfer.stage == .running, transfer.needsFlush, limits.canFlush, transfer.error.rawValue == 0, !transfer.isAbandoned {
       guard hasRoomForCommand else {
         stall(index)
@@ -49,6 +76,8 @@ extension TransmissionMachine {
     transfers.stalled.append(index)
   }
 
+  /// Goes on with the transfers that found no room. To be called when something was sent and when something completed,
+  /// because either may have been what they lacked.
   mutating func resumeStalledTransfers() {
     guard !transfers.stalled.isEmpty, hasRoomForCommand else { return }
     let stalled = transfers.stalled
@@ -86,17 +115,15 @@ extension TransmissionMachine {
       return
     }
     let start = transfer.cursor
-    let isEdge = operation.command != .trim
+    let isEdge = transfer.hasEdges
       && (start < operation.offset || (start + limits.block > transfer.end && !limits.isAligned(transfer.end)))
     if isEdge {
       let edge = start < operation.offset ? 0 : 1
-      let length = min(limits.block, limits.exportSize - start)
-      issuePart(index, .read, [], start, length, edgeBuffer(index, edge), .edgeRead, edge: edge)
-      transfers[index]?.cursor = start + length
+      issuePart(index, .read, [], start, limits.block, edgeBuffer(index, edge), .edgeRead, edge: edge)
+      transfers[index]?.cursor = start + limits.block
       return
     }
-    let middleEnd = limits.isAligned(transfer.end) || operation.command == .trim
-      ? transfer.upper : limits.alignedDown(transfer.end)
+    let middleEnd = limits.isAligned(transfer.end) || !transfer.hasEdges ? transfer.upper : limits.alignedDown(transfer.end)
     let isZeroing = operation.command == .writeZeroes
     let isWrittenZeros = isZeroing && limits.emulatesZeroes
     let largest =
@@ -136,9 +163,8 @@ extension TransmissionMachine {
 
   private mutating func issueEdgeWrite(_ index: Int, _ transfer: Transfer, _ edge: Int) {
     let block = edge == 0 ? transfer.lower : limits.alignedDown(transfer.end)
-    let length = min(limits.block, limits.exportSize - block)
     issuePart(
-      index, .write, transfer.operation.flags.intersection(.fua), block, length, edgeBuffer(index, edge), .edgeWrite,
+      index, .write, transfer.operation.flags.intersection(.fua), block, limits.block, edgeBuffer(index, edge), .edgeWrite,
       edge: edge)
   }
 
@@ -190,9 +216,11 @@ extension TransmissionMachine {
         let slot = commands[command].pointee
         if slot.purpose == .part, slot.transfer == index { release(command) }
       }
-      if transfer.stage == .waiting {
+      if transfer.stage == .waiting || transfer.stage == .needsBuffer {
         transfers.waiting.removeAll { $0 == index }
+        transfers.needing.removeAll { $0 == index }
         transfers.remove(index)
+        startWaitingTransfers()
       }
     }
     for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
@@ -209,8 +237,8 @@ extension TransmissionMachine {
     let slot = commands[index]
     slot.pointee.isAbandoned = true
     if slot.pointee.command == .write {
-      if slot.pointee.payloadEnd > output.sent, let payload = slot.pointee.buffer {
-        slot.pointee.owned = output.detach(payload, count: Int(slot.pointee.length))
+      if slot.pointee.payloadEnd > output.sent {
+        slot.pointee.owned = output.detach(payloadEndingAt: slot.pointee.payloadEnd)
       }
     } else if case .data(index, .some, let left, let isLast) = receiving {
       receiving = .data(command: index, destination: nil, left: left, isLast: isLast)

@@ -18,7 +18,7 @@ package struct TransmissionMachine: ~Copyable {
   package enum Event {
     case completed(Completion)
     /// A read that was submitted without a buffer cannot be answered from the receive buffer. Call
-    /// ``provide(buffer:for:)`` before ``next()``.
+    /// ``provide(buffer:for:)`` before ``next()``. `command` is a number for that call only.
     case needsBuffer(command: Int, token: Token, length: UInt64)
   }
 
@@ -76,6 +76,9 @@ package struct TransmissionMachine: ~Copyable {
 
   /// Operations that are not complete: commands in flight and transfers between commands.
   package var isIdle: Bool { commands.count == 0 && transfers.isEmpty && finishedTaken == finished.count }
+
+  /// ``next()`` has something to report without another byte from the server.
+  package var hasEvents: Bool { finishedTaken < finished.count || !transfers.needing.isEmpty }
 
   /// Commands in flight: the measure of a connection's load.
   package var load: Int { commands.count }
@@ -187,7 +190,11 @@ package struct TransmissionMachine: ~Copyable {
 
   /// Gives the read that ``Event/needsBuffer(command:token:length:)`` named a place for its data.
   package mutating func provide(buffer: UnsafeMutableRawPointer, for command: Int) {
-    commands[command].pointee.buffer = buffer
+    if command < CommandTable.capacity {
+      commands[command].pointee.buffer = buffer
+    } else {
+      provide(buffer: buffer, forTransfer: command - CommandTable.capacity)
+    }
   }
 
   /// The extents of a completed block status operation, one array for each of ``Export/contexts``.
