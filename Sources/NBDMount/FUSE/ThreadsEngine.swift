@@ -9,11 +9,11 @@ import Synchronization
 /// reply's handle and wakes the thread, the thread answers the kernel.
 final class ThreadsEngine: Sendable {
   private let file: ExportFile
-  private let connections: ConnectionSet<NoSource>
+  private let connections: ConnectionSet
   private let buffers = Mutex(BufferPool())
   private let callers: CallerWatch
 
-  init(_ file: ExportFile, _ connections: ConnectionSet<NoSource>) throws(NBDError) {
+  init(_ file: ExportFile, _ connections: ConnectionSet) throws(NBDError) {
     self.file = file
     self.connections = connections
     callers = try CallerWatch()

@@ -5,7 +5,7 @@ import NBDProtocol
 /// What is behind a mount: the connections, the file, and the engine between the two.
 struct Served: Sendable {
   let mount: Mount
-  let connections: ConnectionSet<NoSource>
+  let connections: ConnectionSet
   /// Signalled when the holes of the export were counted.
   let scan = Semaphore()
   private let configuration: MountConfiguration
@@ -26,7 +26,7 @@ struct Served: Sendable {
     let file = ExportFile(
       export: export, layout: layout,
       cache: options.directIO ? .none : configuration.cache ?? (isReadOnly ? .writethrough : .writeback))
-    connections = try ConnectionSet(opened) { _ in NoSource() }
+    connections = try ConnectionSet(opened)
     mount = Mount(
       file, .threads(try ThreadsEngine(file, connections)),
       Mount.Options(

@@ -1,9 +1,9 @@
 import Glibc
 
 /// The reactors of one export, and the choice of one of them for each operation.
-package final class ConnectionSet<Source: RequestSource>: Sendable {
+package final class ConnectionSet: Sendable {
   package let export: Export
-  package let reactors: [Reactor<Source>]
+  package let reactors: [Reactor]
 
   /// Starts a reactor for each of `connections`, of which there is at least one.
   ///
@@ -11,18 +11,17 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
   ///   - busyPoll: see ``Reactor``.
   ///   - makeSource: called with the place of the reactor in ``reactors``, on that reactor's thread.
   package init(
-    _ connections: [NegotiatedConnection], busyPoll: Int = 0, makeSource: @escaping @Sendable (Int) -> Source
+    _ connections: [NegotiatedConnection], busyPoll: Int = 0, makeSource: @escaping @Sendable (Int) -> (any RequestSource)? = { _ in nil }
   ) throws(NBDError) {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
-    var reactors: [Reactor<Source>] = []
+    var reactors: [Reactor] = []
+    // With its own export each, because numbers of metadata contexts are good on their own connection only.
+    for connection in connections { reactors.append(try Reactor(connection.export, busyPoll: busyPoll)) }
     do throws(NBDError) {
       for (index, connection) in connections.enumerated() {
-        guard let socket = connection.takeSocket() else { throw NBDError.invalidArgument("a connection is driven already") }
-        // With its own export, because numbers of metadata contexts are good on their own connection only.
-        let reactor = try Reactor<Source>(connection.export, busyPoll: busyPoll)
-        try reactor.start(socket, leftover: connection.leftover) { makeSource(index) }
-        reactors.append(reactor)
+        guard let socket = connection.takeSocket() else { throw .invalidArgument("a connection is driven already") }
+        try reactors[index].start(socket, leftover: connection.leftover, peers: reactors) { makeSource(index) }
       }
     } catch {
       for reactor in reactors { reactor.requestStop() }
@@ -32,25 +31,8 @@ package final class ConnectionSet<Source: RequestSource>: Sendable {
     self.reactors = reactors
   }
 
-  /// The reactor to give `command` to: the least loaded one that is alive.
-  ///
-  /// Where the server has a minimum block above one byte, all mutating commands go to one reactor, the first that is
-  /// alive: a read-modify-write is ordered with its neighbours inside one machine, and not across them.
-  package func reactor(for command: Command) -> Reactor<Source>? {
-    if reactors.count == 1 || (command.mutates && export.blockSizes.minimum > 1) {
-      return reactors.first(where: \.isAlive)
-    }
-    var best: Reactor<Source>?
-    var least = Int.max
-    for reactor in reactors where reactor.isAlive {
-      let load = reactor.load.load(ordering: .relaxed)
-      if load < least {
-        best = reactor
-        least = load
-      }
-    }
-    return best
-  }
+  /// The reactor to give `command` to; nil where none is alive.
+  package func reactor(for command: Command) -> Reactor? { reactors.choose(for: command, of: export) }
 
   /// Why there is no connection, where there is none.
   package var failure: NBDError? {

@@ -35,7 +35,7 @@ public final class NBDClient: Sendable {
   public let export: Export
   /// What the server refused during the negotiation, one printable line for each.
   public let notes: [String]
-  package let connections: ConnectionSet<NoSource>
+  package let connections: ConnectionSet
   private let endpoint: ServerEndpoint
 
   /// Connects to the export that `uri` names. Blocks.
@@ -56,7 +56,7 @@ public final class NBDClient: Sendable {
     let opened = try Opener(endpoint, request).openAll(wanted: configuration.connections)
     export = opened[0].export
     notes = opened[0].notes
-    connections = try ConnectionSet(opened) { _ in NoSource() }
+    connections = try ConnectionSet(opened)
   }
 
   /// Waits for what is in flight, disconnects, and ends a server that was started for this client. Blocks. No request may

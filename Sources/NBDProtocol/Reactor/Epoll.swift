@@ -21,13 +21,21 @@ final class Epoll: Sendable {
     static let edge = Interest(rawValue: EPOLLET.rawValue)
   }
 
-  /// `epoll_ctl(EPOLL_CTL_ADD)`. `name` comes back from ``wait(milliseconds:)`` as a bit.
-  func add(_ descriptor: Int32, name: Int, _ interest: Interest) throws(NBDError) {
+  /// What a descriptor is to the reactor, and at the same time which ones are ready.
+  struct Ready: OptionSet {
+    let rawValue: UInt64
+    static let socket = Ready(rawValue: 1)
+    static let source = Ready(rawValue: 2)
+    static let mailbox = Ready(rawValue: 4)
+  }
+
+  /// `epoll_ctl(EPOLL_CTL_ADD)`. `name` comes back from ``wait(milliseconds:)``.
+  func add(_ descriptor: Int32, as name: Ready, _ interest: Interest) throws(NBDError) {
     try control(EPOLL_CTL_ADD, descriptor, name, interest)
   }
 
   /// `epoll_ctl(EPOLL_CTL_MOD)`.
-  func modify(_ descriptor: Int32, name: Int, _ interest: Interest) throws(NBDError) {
+  func modify(_ descriptor: Int32, as name: Ready, _ interest: Interest) throws(NBDError) {
     try control(EPOLL_CTL_MOD, descriptor, name, interest)
   }
 
@@ -37,20 +45,22 @@ final class Epoll: Sendable {
   }
 
   private func control(
-    _ operation: Int32, _ descriptor: Int32, _ name: Int, _ interest: Interest
+    _ operation: Int32, _ descriptor: Int32, _ name: Ready, _ interest: Interest
   ) throws(NBDError) {
-    var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: UInt64(name)))
+    var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: name.rawValue))
     let result = epoll_ctl(self.descriptor.rawValue, operation, descriptor, &event)
     let error = Errno(rawValue: errno)
     if result == -1 { throw .system(error, doing: "cannot watch a descriptor") }
   }
 
-  /// `epoll_wait(2)`: waits at most `milliseconds`, or for ever where that is -1. A signal ends the wait early.
-  func wait(milliseconds: Int32) {
-    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 4) { events in
-      // Which descriptor is ready does not matter: a turn of the reactor tries all of them, and finding nothing
-      // costs less than keeping books.
-      _ = epoll_wait(descriptor.rawValue, events.baseAddress, 4, milliseconds)
+  /// `epoll_wait(2)`: waits at most `milliseconds`, or for ever where that is -1, and says what is ready. A signal ends
+  /// the wait early.
+  func wait(milliseconds: Int32) -> Ready {
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 3) { events in
+      var ready: Ready = []
+      let count = epoll_wait(descriptor.rawValue, events.baseAddress, 3, milliseconds)
+      for index in 0..<max(0, Int(count)) { ready.formUnion(Ready(rawValue: events[index].data.u64)) }
+      return ready
     }
   }
 }

@@ -13,6 +13,8 @@ package struct PendingOperation {
     case thread
     /// An async function.
     case task(UnsafeContinuation<Void, Never>)
+    /// Another reactor, which knows the operation under this token.
+    case reactor(Mailbox, Token)
   }
 
   package var operation: Operation
@@ -45,6 +47,7 @@ extension UnsafeMutablePointer<PendingOperation> {
     switch pointee.waiter {
     case .thread: sem_post(&pointee.semaphore)
     case .task(let continuation): continuation.resume()
+    case .reactor(let mailbox, _): mailbox.giveBack(self)
     }
   }
 }
@@ -57,6 +60,8 @@ package final class Mailbox: Sendable {
   private let top = Atomic<UInt>(0)
   /// In ``top`` where nothing may be left any more. No operation has that address.
   private static var closed: UInt { 1 }
+  /// Operations of this reactor that another one has carried out.
+  private let returned = Atomic<UInt>(0)
   private let isSleeping = Atomic<Bool>(false)
   private let hasCancellations = Atomic<Bool>(false)
   /// Nil once nobody looks at them any more.
@@ -76,18 +81,29 @@ package final class Mailbox: Sendable {
   /// Leaves an operation, which will be signalled, whatever happens to the connection. False where the mailbox is closed: then
   /// it was not taken.
   func submit(_ pending: UnsafeMutablePointer<PendingOperation>) -> Bool {
-    let link = UInt(bitPattern: pending)
-    var expected = top.load(ordering: .relaxed)
-    while true {
-      if expected == Self.closed { return false }
-      pending.pointee.next = UnsafeMutablePointer(bitPattern: expected)
-      let (exchanged, current) = top.compareExchange(
-        expected: expected, desired: link, successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
-      if exchanged { break }
-      expected = current
-    }
+    guard Self.push(pending, on: top) else { return false }
     wake()
     return true
+  }
+
+  /// Gives an operation back that this mailbox's reactor had handed to another one. Its memory is that reactor's again.
+  func giveBack(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    // Never closed: a reactor does not end before it has got back what it has handed out.
+    _ = Self.push(pending, on: returned)
+    wake()
+  }
+
+  private static func push(_ pending: UnsafeMutablePointer<PendingOperation>, on stack: borrowing Atomic<UInt>) -> Bool {
+    let link = UInt(bitPattern: pending)
+    var expected = stack.load(ordering: .relaxed)
+    while true {
+      if expected == closed { return false }
+      pending.pointee.next = UnsafeMutablePointer(bitPattern: expected)
+      let (exchanged, current) = stack.compareExchange(
+        expected: expected, desired: link, successOrdering: .sequentiallyConsistent, failureOrdering: .relaxed)
+      if exchanged { return true }
+      expected = current
+    }
   }
 
   /// Asks the reactor to abandon an operation and waits until it has seen that. The operation may have completed in
@@ -126,6 +142,13 @@ package final class Mailbox: Sendable {
   func takeAll() -> UnsafeMutablePointer<PendingOperation>? {
     guard top.load(ordering: .relaxed) > Self.closed else { return nil }
     return Self.oldestFirst(top.exchange(0, ordering: .acquiring))
+  }
+
+  /// Takes what other reactors gave back, oldest first.
+  @inline(__always)
+  func takeReturned() -> UnsafeMutablePointer<PendingOperation>? {
+    guard returned.load(ordering: .relaxed) != 0 else { return nil }
+    return Self.oldestFirst(returned.exchange(0, ordering: .acquiring))
   }
 
   /// Takes all that is there, oldest first, and refuses all that comes later.
@@ -167,7 +190,10 @@ package final class Mailbox: Sendable {
   /// The reactor is about to sleep. False where something has come in between: then it must not.
   func prepareToSleep() -> Bool {
     isSleeping.store(true, ordering: .sequentiallyConsistent)
-    if top.load(ordering: .sequentiallyConsistent) > Self.closed || hasCancellations.load(ordering: .sequentiallyConsistent) {
+    if top.load(ordering: .sequentiallyConsistent) > Self.closed
+      || returned.load(ordering: .sequentiallyConsistent) != 0
+      || hasCancellations.load(ordering: .sequentiallyConsistent)
+    {
       isSleeping.store(false, ordering: .relaxed)
       return false
     }

@@ -15,7 +15,7 @@ import SystemPackage
 /// and where a turn found nothing to do, it sleeps in `epoll_wait` on the socket, the mailbox's eventfd and the
 /// source's descriptor. When the connection is lost, the thread stays, and answers whatever still comes with an error, until
 /// it is told to stop.
-package final class Reactor<Source: RequestSource>: Sendable {
+package final class Reactor: Sendable {
   /// What other threads may know of a reactor.
   package enum State: Hashable, Sendable {
     case running
@@ -47,14 +47,17 @@ package final class Reactor<Source: RequestSource>: Sendable {
 
   /// Starts the thread on a connection whose negotiation is over.
   ///
-  /// - Parameter makeSource: called on the new thread.
+  /// - Parameters:
+  ///   - peers: the reactors of the same export, this one among them.
+  ///   - makeSource: called on the new thread; nil where there is no second side.
   package func start(
-    _ socket: consuming OwnedDescriptor, leftover: [UInt8], makeSource: @escaping @Sendable () -> Source
+    _ socket: consuming OwnedDescriptor, leftover: [UInt8], peers: [Reactor],
+    makeSource: @escaping @Sendable () -> (any RequestSource)?
   ) throws(NBDError) {
     let descriptor = socket.release()
     do {
       let started = try POSIXThread.start("a reactor") { [self] in
-        var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, makeSource())
+        var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, peers, makeSource())
         loop.run()
       }
       thread.withLock { $0 = started }
@@ -103,5 +106,25 @@ package final class Reactor<Source: RequestSource>: Sendable {
   func stopped() {
     state.withLock { if $0 == .running { $0 = .stopped } }
     isLost.store(true, ordering: .releasing)
+  }
+}
+
+extension Array where Element == Reactor {
+  /// The one to give `command` to: the least loaded one that is alive, not the one loaded by turns.
+  ///
+  /// Where the server has a minimum block above one byte, all mutating commands go to one reactor, the first that is
+  /// alive: a read-modify-write is ordered with its neighbours inside one machine, and not across them.
+  func choose(for command: Command, of export: Export) -> Reactor? {
+    if count == 1 || (command.mutates && export.blockSizes.minimum > 1) { return first(where: \.isAlive) }
+    var best: Reactor?
+    var least = Int.max
+    for reactor in self where reactor.isAlive {
+      let load = reactor.load.load(ordering: .relaxed)
+      if load < least {
+        best = reactor
+        least = load
+      }
+    }
+    return best
   }
 }

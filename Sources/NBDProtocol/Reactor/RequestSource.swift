@@ -1,37 +1,46 @@
 /// A second side of a reactor: requests that arrive on a descriptor of their own, such as a clone of `/dev/fuse`.
 ///
-/// All methods are called on the reactor's thread and must not block.
-package protocol RequestSource: AnyObject, SendableMetatype {
-  /// Readable when requests wait; nil where there is no such descriptor.
-  var descriptor: Int32? { get }
+/// All methods are called on the reactor's thread and must not block. They are called through a class existential: one
+/// indirect call for a batch of requests and one for a completion, no box and no allocation.
+package protocol RequestSource: AnyObject {
+  /// Readable when requests wait.
+  var descriptor: Int32 { get }
 
-  /// Reads the requests that have come and submits their operations. Returns how many it read. Submitting may
-  /// fail for lack of room: then it stops reading and goes on in the next turn.
-  func readRequests(into machine: inout TransmissionMachine) -> Int
+  /// Reads requests that have come and submits their operations to `loop`.
+  func readRequests(_ loop: inout ReactorLoop) -> RequestReading
 
-  /// An operation of this source has completed; to be answered at once, since the data is valid during the call only.
-  func complete(_ completion: Completion, of machine: inout TransmissionMachine)
+  /// An operation of this source has completed; to be answered at once, since the completion's data is valid during the call
+  /// only. `extents`: of a block status operation, by context.
+  func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop)
 
   /// A read needs a place for its data; it must be there until the operation's completion.
   func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer
 
-  /// There is no connection: answers what waits on the descriptor with an error. Returns how many it read.
-  func refuseRequests() -> Int
+  /// Takes what other threads have left for this source. Returns how much it was.
+  func takeMessages(_ loop: inout ReactorLoop) -> Int
 
-  /// The descriptor has reached its end: no more requests will come.
-  var isFinished: Bool { get }
+  /// Milliseconds after which ``takeMessages(_:)`` is to be called even if nothing happens; nil: never.
+  var messageInterval: Int32? { get }
 }
 
-/// No second side: a reactor that serves other threads only.
-package final class NoSource: RequestSource {
-  package init() {}
-  package var descriptor: Int32? { nil }
-  package func readRequests(into machine: inout TransmissionMachine) -> Int { 0 }
-  package func complete(_ completion: Completion, of machine: inout TransmissionMachine) {}
-  package func refuseRequests() -> Int { 0 }
-  package var isFinished: Bool { false }
+/// What became of a look at a source's descriptor.
+package enum RequestReading {
+  /// There was nothing more to read.
+  case drained(Int)
+  /// There may be more.
+  case more(Int)
+  /// There is more, and no room for it before something completes.
+  case blocked(Int)
+  /// The end: nothing will ever come again.
+  case finished
+}
 
-  package func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer {
-    preconditionFailure("a reactor without a source has no operations of one")
-  }
+/// What became of an operation that was submitted.
+package enum Submission {
+  /// It will be completed.
+  case accepted
+  /// Not now: try again in the next turn.
+  case full
+  /// There is no connection.
+  case lost
 }

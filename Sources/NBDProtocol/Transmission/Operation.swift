@@ -60,6 +60,8 @@ package struct Completion {
   package var outcome: Outcome
   /// A successful read that had no buffer of its own: its bytes, valid until the machine is called again.
   package var data: UnsafeRawPointer?
+  /// A successful block status: ``TransmissionMachine/takeExtents(_:)`` has its extents.
+  package var hasExtents = false
 }
 
 /// How an operation or a command ended. Trivial, so that it moves without reference counting.

@@ -88,8 +88,9 @@ package struct TransmissionMachine: ~Copyable {
   package mutating func submit(_ operation: Operation) -> Bool {
     if operation.length == 0, operation.command != .flush {
       // A zero length is "unspecified" on the wire and never sent.
-      if operation.command == .blockStatus { extentResults[operation.token] = export.contexts.map { _ in [] } }
-      finished.append(Completion(token: operation.token, outcome: .success, data: nil))
+      let isStatus = operation.command == .blockStatus
+      if isStatus { extentResults[operation.token] = export.contexts.map { _ in [] } }
+      finished.append(Completion(token: operation.token, outcome: .success, data: nil, hasExtents: isStatus))
       return true
     }
     guard limits.fitsOneCommand(operation) else {
@@ -235,7 +236,7 @@ package struct TransmissionMachine: ~Copyable {
     if slot.purpose != .whole { return completePiece(slot, outcome) }
     if slot.isAbandoned { return nil }
     if outcome.isSuccess, let status { extentResults[slot.token] = status.extents.map { $0 ?? [] } }
-    return Completion(token: slot.token, outcome: outcome, data: nil)
+    return Completion(token: slot.token, outcome: outcome, data: nil, hasExtents: outcome.isSuccess && status != nil)
   }
 
   /// Ends every operation that is not complete, because the connection has ended. Each is reported once, through

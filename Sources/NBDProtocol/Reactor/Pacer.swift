@@ -1,0 +1,60 @@
+import Glibc
+
+/// Decides whether a reactor that has nothing to do looks again at once, or sleeps.
+///
+/// Waking a thread that sleeps on an idle processor takes longer than a server on the same machine takes to answer, so
+/// that it pays to look for a few microseconds more. It pays only where the answer does come in that time: so looking
+/// goes on while it succeeds, and is given up, but for a try now and then, while it does not.
+struct Pacer {
+  /// Sleeps in a row without a try to poll.
+  private static let triesApart = 32
+
+  /// Longest look in nanoseconds; 0 is none.
+  private let budget: UInt64
+  private var lastWork: UInt64 = 0
+  private var isPolling = false
+  private var misses = 0
+  private var sleeps = 0
+
+  init(busyPoll: UInt64) { budget = busyPoll }
+
+  /// The last turn found something to do.
+  @inline(__always)
+  mutating func worked() {
+    guard budget > 0 else { return }
+    if isPolling {
+      misses = 0
+      isPolling = false
+    }
+    lastWork = 0
+  }
+
+  /// The last turn found nothing. Whether to look again instead of sleeping.
+  mutating func shouldPoll() -> Bool {
+    guard budget > 0 else { return false }
+    if misses >= 4, sleeps < Self.triesApart { return false }
+    let now = Self.now()
+    if lastWork == 0 {
+      lastWork = now
+      isPolling = true
+      return true
+    }
+    guard isPolling, now - lastWork < budget else {
+      isPolling = false
+      misses = min(misses + 1, 4)
+      sleeps = 0
+      return false
+    }
+    return true
+  }
+
+  /// It has slept.
+  mutating func woke() { sleeps += 1 }
+
+  /// `CLOCK_MONOTONIC` in nanoseconds.
+  static func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}

@@ -1,0 +1,144 @@
+import Glibc
+
+/// Where a reactor's operations come from, and where their outcomes go.
+extension ReactorLoop {
+  // MARK: From the source
+
+  /// Submits an operation of the source. Where this connection cannot take it, a peer carries it out.
+  @inline(__always)
+  package mutating func submit(_ operation: Operation) -> Submission {
+    if isConnected, !isShuttingDown, machine.limits.block == 1 || !operation.command.mutates {
+      return machine.submit(operation) ? .accepted : .full
+    }
+    return submitWhereItBelongs(operation)
+  }
+
+  private mutating func submitWhereItBelongs(_ operation: Operation) -> Submission {
+    guard let peer = peers.choose(for: operation.command, of: reactor.export) else { return .lost }
+    if peer === reactor, isConnected { return machine.submit(operation) ? .accepted : .full }
+    let pending = UnsafeMutablePointer<PendingOperation>.allocate(capacity: 1)
+    pending.initialize(to: PendingOperation(operation, waiter: .reactor(reactor.mailbox, operation.token)))
+    if operation.command == .read, operation.buffer == nil {
+      pending.pointee.operation.buffer = source?.buffer(for: operation.token, length: operation.length)
+    }
+    // The payload stays where it is until this reactor has got the operation back.
+    pending.pointee.operation.copiesPayload = false
+    pending.pointee.operation.token = pending.token
+    handedOut += 1
+    peer.submit(pending)
+    return .accepted
+  }
+
+  // MARK: From the mailbox
+
+  /// Takes what other threads have left. Returns whether there was anything.
+  mutating func takeMailbox() -> Bool {
+    // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
+    let cancellations = reactor.mailbox.takeCancellations()
+    var worked = !cancellations.isEmpty
+    backlog.append(reactor.mailbox.takeAll())
+    while let pending = backlog.first {
+      guard isConnected, !isShuttingDown else {
+        backlog.removeFirst()
+        deliver(pending, .connectionLost)
+        worked = true
+        continue
+      }
+      guard machine.submit(pending.pointee.operation) else { break }
+      backlog.removeFirst()
+      worked = true
+    }
+    for cancellation in cancellations { cancel(cancellation) }
+    var returned = reactor.mailbox.takeReturned()
+    while let pending = returned {
+      returned = pending.pointee.next
+      takeBack(pending)
+      worked = true
+    }
+    return worked
+  }
+
+  /// An operation of the source comes back from the peer that has carried it out.
+  private mutating func takeBack(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    handedOut -= 1
+    if case .reactor(_, let token) = pending.pointee.waiter {
+      let completion = Completion(token: token, outcome: pending.pointee.outcome, data: nil)
+      source?.complete(completion, extents: pending.pointee.extents, &self)
+    }
+    pending.deinitialize(count: 1)
+    pending.deallocate()
+  }
+
+  mutating func cancel(_ cancellation: Mailbox.Cancellation) {
+    let target = UnsafeMutablePointer<PendingOperation>(cancellation.token)
+    if let target, backlog.remove(target) {
+      deliver(target, .abandoned)
+    } else if isConnected {
+      machine.abandon(cancellation.token)
+      drainEvents()
+    }
+    if let semaphore = UnsafeMutablePointer<sem_t>(bitPattern: cancellation.acknowledged) { sem_post(semaphore) }
+  }
+
+  // MARK: Outcomes
+
+  @inline(__always)
+  mutating func complete(_ completion: Completion) {
+    if case .failed(.shutdown) = completion.outcome, !isShuttingDown {
+      isShuttingDown = true
+      // Known to all before the caller is woken: what comes next belongs on another connection.
+      reactor.lost(.disconnected("the server is shutting down"))
+    }
+    switch completion.token.origin {
+    case .source:
+      let extents = completion.hasExtents ? machine.takeExtents(completion.token) : []
+      source?.complete(completion, extents: extents, &self)
+    case .mailbox:
+      guard let pending = UnsafeMutablePointer<PendingOperation>(completion.token) else { return }
+      if completion.hasExtents { pending.pointee.extents = machine.takeExtents(completion.token) }
+      deliver(pending, completion.outcome)
+    case .reactor: break
+    }
+  }
+
+  private func deliver(_ pending: UnsafeMutablePointer<PendingOperation>, _ outcome: Outcome) {
+    reactor.load.subtract(1, ordering: .relaxed)
+    pending.signal(outcome)
+  }
+}
+
+/// Operations from the mailbox that wait for room, linked through themselves.
+struct Backlog {
+  private(set) var first: UnsafeMutablePointer<PendingOperation>?
+  private var last: UnsafeMutablePointer<PendingOperation>?
+
+  var isEmpty: Bool { first == nil }
+
+  /// Appends a chain.
+  mutating func append(_ chain: UnsafeMutablePointer<PendingOperation>?) {
+    guard let chain else { return }
+    if let last { last.pointee.next = chain } else { first = chain }
+    var end = chain
+    while let next = end.pointee.next { end = next }
+    last = end
+  }
+
+  mutating func removeFirst() {
+    first = first?.pointee.next
+    if first == nil { last = nil }
+  }
+
+  /// Takes `target` out, where it is in here.
+  mutating func remove(_ target: UnsafeMutablePointer<PendingOperation>) -> Bool {
+    var previous: UnsafeMutablePointer<PendingOperation>?
+    var link = first
+    while let current = link, current != target {
+      previous = current
+      link = current.pointee.next
+    }
+    guard link == target else { return false }
+    if let previous { previous.pointee.next = target.pointee.next } else { first = target.pointee.next }
+    if last == target { last = previous }
+    return true
+  }
+}
