@@ -17,10 +17,7 @@ struct ChildProcess: ~Copyable, Sendable {
   static func start(
     _ arguments: [String], descriptors: [(child: Int32, parent: Int32)]
   ) throws(NBDError) -> ChildProcess {
-    guard let program = arguments.first, !program.isEmpty else { throw .invalidArgument("there is no command to run") }
-    guard arguments.allSatisfy({ !$0.utf8.contains(0) }) else {
-      throw .invalidArgument("an argument of \(printable(program)) contains a NUL byte")
-    }
+    let program = try program(of: arguments)
     return try doing("starting \(printable(program))") { () throws(Errno) in
       let identifier = try spawn(arguments, program: program, descriptors: descriptors)
       do throws(Errno) {
@@ -31,6 +28,15 @@ struct ChildProcess: ~Copyable, Sendable {
         throw error
       }
     }
+  }
+
+  /// The program of a command that C can represent.
+  static func program(of arguments: [String]) throws(NBDError) -> String {
+    guard let program = arguments.first, !program.isEmpty else { throw .invalidArgument("there is no command to run") }
+    guard arguments.allSatisfy({ !$0.utf8.contains(0) }) else {
+      throw .invalidArgument("an argument of \(printable(program)) contains a NUL byte")
+    }
+    return program
   }
 
   private init(identifier: pid_t, handle: consuming OwnedDescriptor) {

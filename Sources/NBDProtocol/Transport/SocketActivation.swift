@@ -58,7 +58,7 @@ struct SocketActivation: ~Copyable, Sendable {
 
   /// Looks the program up before the shell does, so that a misspelt one is an error here and not a connection that ends.
   private static func checkedProgram(_ arguments: [String]) throws(NBDError) -> String {
-    guard let program = arguments.first, !program.isEmpty else { throw .invalidArgument("there is no command to run") }
+    let program = try ChildProcess.program(of: arguments)
     // The shell's exec would take it for an option.
     guard !program.hasPrefix("-") else { throw .invalidArgument("\(printable(program)) is not the name of a command") }
     if program.utf8.contains(UInt8(ascii: "/")) {
