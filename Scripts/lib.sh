@@ -37,39 +37,19 @@ refresh_apt_lists() {
   apt_lists_are_fresh=yes
 }
 
-has_candidate() {
-  [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]
-}
-
-# install_packages NAME...: installs those Debian packages that are not there yet. NAME|OTHER stands for
-# the first of them that this release of Debian or Ubuntu has.
+# install_packages NAME...: installs those Debian packages that are not there yet.
 install_packages() {
-  local wanted name found missing=()
+  local name missing=()
   if ! command -v apt-get >/dev/null; then
     die "needs apt-get (Debian, Ubuntu). Elsewhere, install the equivalents of: $*"
   fi
-  for wanted in "$@"; do
-    is_installed "${wanted%%|*}" || missing+=("$wanted")
+  for name in "$@"; do
+    is_installed "$name" || missing+=("$name")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
-
   refresh_apt_lists
-  local names=()
-  for wanted in "${missing[@]}"; do
-    found=
-    for name in ${wanted//|/ }; do
-      if has_candidate "$name"; then
-        found=$name
-        break
-      fi
-    done
-    [ -n "$found" ] || die "no package called $wanted in the package lists of this machine"
-    is_installed "$found" || names+=("$found")
-  done
-  [ "${#names[@]}" -gt 0 ] || return 0
-  say "Installing ${names[*]}"
-  # Servers among them must not be started: the tests start their own.
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${names[@]}"
+  say "Installing ${missing[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
 # Swift is not in Debian's stable release, so it cannot be installed from there.

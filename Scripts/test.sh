@@ -42,7 +42,8 @@ phase() {
 
 install() {
   install_build_packages
-  install_packages nbdkit nbd-server qemu-utils 'qemu-system-common|qemu-utils' libnbd-bin 'nbdfuse|libnbd-bin' \
+  # qemu-storage-daemon is in qemu-system-common or, in newer releases, in qemu-utils; nbdfuse is in libnbd-bin.
+  install_packages nbdkit nbd-server qemu-utils qemu-system-common libnbd-bin \
     fio e2fsprogs strace iproute2 jq util-linux psmisc procps
   open_fuse_device
   permit_allow_other
