@@ -2,6 +2,7 @@ import CFuse3
 import Glibc
 import NBDProtocol
 import Synchronization
+import SystemPackage
 
 /// One FUSE mount, from `fuse_session_new(3)` to `fuse_session_destroy(3)`.
 ///
@@ -69,8 +70,40 @@ final class FuseSession: @unchecked Sendable {
     return abs(cfuse_session_loop_mt(session, config))
   }
 
-  /// Has the loop end at the next request.
-  func exit() { fuse_session_exit(session) }
+  // MARK: For the reactor engine
+
+  /// Has libfuse answer through the device of the thread's own source, and carries out the first request, with which the
+  /// kernel and we agree on how to talk. Only then may the device be cloned.
+  func begin() throws(NBDError) {
+    var io = fuse_custom_io()
+    io.writev = { device, vectors, count, _ in writev(FuseSource.current?.descriptor ?? device, vectors, count) }
+    io.read = { device, buffer, size, _ in read(device, buffer, size) }
+    guard cfuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0 else {
+      throw .invalidArgument("libfuse does not take the reactor engine's input and output")
+    }
+    var buffer = fuse_buf()
+    defer { free(buffer.mem) }
+    let size = fuse_session_receive_buf(session, &buffer)
+    guard size > 0 else {
+      throw .system(Errno(rawValue: Int32(clamping: -size)), doing: "cannot read the kernel's first request")
+    }
+    fuse_session_process_buf(session, &buffer)
+  }
+
+  /// Another descriptor for the mount's requests, with a queue of its own for those that are being answered
+  /// (`FUSE_DEV_IOC_CLONE`).
+  func clone() throws(NBDError) -> OwnedDescriptor {
+    let device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK)
+    guard device >= 0 else { throw .system(Errno(rawValue: errno), doing: "cannot open /dev/fuse again") }
+    let clone = OwnedDescriptor(device)
+    guard cfuse_clone_device(device, UInt32(fuse_session_fd(session))) == 0 else {
+      throw .system(Errno(rawValue: errno), doing: "cannot clone /dev/fuse")
+    }
+    return clone
+  }
+
+  /// Carries out one request. On the thread of a reactor.
+  func process(_ buffer: inout fuse_buf) { fuse_session_process_buf(session, &buffer) }
 }
 
 /// What libfuse says, in our own form: to standard error, and kept for the error that it explains.

@@ -18,7 +18,7 @@ extension Mount {
     _ = cfuse_want(connection, cfuse_cap_splice_read, false)
     connection.pointee.max_background = options.maxBackground
     connection.pointee.congestion_threshold = options.maxBackground * 3 / 4
-    if options.maxWrite > 0 { connection.pointee.max_write = options.maxWrite }
+    connection.pointee.max_write = min(connection.pointee.max_write, options.maxWrite)
     connection.pointee.time_gran = 1
   }
 

@@ -15,13 +15,14 @@ final class Mount: Sendable {
     var attributeTimeout: Double
     /// Requests that the kernel may have waiting in the background (read-ahead, writeback).
     var maxBackground: UInt32
-    /// Largest write in bytes; 0 is libfuse's own.
+    /// Largest write in bytes.
     var maxWrite: UInt32
   }
 
   /// Who waits for the server: chosen once, at the start.
   enum Engine: Sendable {
     case threads(ThreadsEngine)
+    case reactor(ReactorEngine)
   }
 
   init(_ file: ExportFile, _ engine: Engine, _ options: Options) {
@@ -41,6 +42,7 @@ final class Mount: Sendable {
   func carryOut(_ step: FileRequest.Step, _ request: fuse_req_t) {
     switch engine {
     case .threads(let engine): engine.carryOut(step, FuseReply(request))
+    case .reactor: FuseSource.begin(step, request)
     }
   }
 

@@ -20,9 +20,16 @@ final class WriteTracker: Sendable {
   private let dirty: BitMap
   private let hasDirty = Atomic<Bool>(false)
   private let runningFlushes = Atomic<Int>(0)
+  /// What the flushes under way cover.
+  private let flushes = Mutex(Flushes())
   /// By index of the word in the bit map; empty where nothing is lost.
   private let lost = Mutex<[Int: UInt64]>([:])
   private let hasLost = Atomic<Bool>(false)
+
+  private struct Flushes {
+    var last = 0
+    var covers: [Int: [(index: Int, bits: UInt64)]] = [:]
+  }
 
   /// - Parameter size: of the export, in bytes.
   init(size: UInt64) {
@@ -48,26 +55,29 @@ final class WriteTracker: Sendable {
       || runningFlushes.load(ordering: .sequentiallyConsistent) > 0
   }
 
-  /// What was written and would be lost with the server now.
-  var isClean: Bool { !needsFlush }
-
-  /// What one flush covers.
+  /// A flush under way, by number: trivial, so that requests are passed around without reference counting.
   struct Flush {
-    fileprivate var words: [(index: Int, bits: UInt64)]
+    fileprivate var number: Int
   }
 
   /// To be called right before a flush is sent.
   func beginFlush() -> Flush {
     runningFlushes.add(1, ordering: .sequentiallyConsistent)
     hasDirty.store(false, ordering: .sequentiallyConsistent)
-    return Flush(words: dirty.takeAll())
+    let words = dirty.takeAll()
+    return flushes.withLock { flushes in
+      flushes.last += 1
+      flushes.covers[flushes.last] = words
+      return Flush(number: flushes.last)
+    }
   }
 
   /// The flush has ended. Returns whether everything written before it is durable.
   func endFlush(_ flush: Flush, succeeded: Bool) -> Bool {
+    let words = flushes.withLock { $0.covers.removeValue(forKey: flush.number) } ?? []
     let isNothingLost = lost.withLock { lost in
       if !succeeded {
-        for word in flush.words { lost[word.index, default: 0] |= word.bits }
+        for word in words { lost[word.index, default: 0] |= word.bits }
       }
       hasLost.store(!lost.isEmpty, ordering: .sequentiallyConsistent)
       return lost.isEmpty

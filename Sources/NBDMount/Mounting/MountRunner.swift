@@ -11,10 +11,6 @@ import Synchronization
 struct MountRunner {
   /// How long the steps of ending may take.
   private enum Deadline {
-    /// Writing back what the kernel holds, once we are told to end.
-    static let sync = Duration.seconds(10)
-    /// Each attempt to unmount.
-    static let unmount = Duration.seconds(4)
     /// The last flush, and the disconnect after it, in milliseconds.
     static let flush = 30_000
     /// Looking for holes before the mount is declared ready, in milliseconds.
@@ -35,13 +31,6 @@ struct MountRunner {
     let connections = try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
     for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
     let served = try Served(configuration, mountpoint, connections)
-    let session = try FuseSession(
-      served.mount,
-      arguments: configuration.fuse.sessionArguments(
-        source: configuration.server.mountSource(exportName: configuration.exportName),
-        readOnly: served.isReadOnly, debug: configuration.debugsFuse))
-    try session.mount(at: mountpoint.path)
-
     let ending = Ending()
     do throws(NBDError) {
       try ending.prepare(mountpoint)
@@ -49,40 +38,36 @@ struct MountRunner {
       served.scan.wait(milliseconds: Deadline.scan)
       try ready.announce(configuration)
     } catch {
-      session.unmount()
+      served.session.unmount()
       served.connections.stop()
       throw error
     }
-    let result = served.serve(session)
+    let result = served.serve()
     ready.retract()
-    session.unmount()
-    return finish(served, loopResult: result, ending)
+    served.session.unmount()
+    if result != 0, !ending.isRequested, result != ENODEV {
+      Diagnostics.error("serving the mount failed: \(String(cString: strerror(result)))")
+      try finish(served)
+      return 1
+    }
+    try finish(served)
+    return ending.hasLostData ? 1 : 0
   }
 
   /// After the last request: the last flush, and the soft disconnect.
-  private func finish(_ served: Served, loopResult: Int32, _ ending: Ending) -> Int32 {
-    let status = Mutex<Int32>(ending.hasLostData ? 1 : 0)
-    if loopResult != 0, !ending.isRequested, loopResult != ENODEV {
-      Diagnostics.error("serving the mount failed: \(String(cString: strerror(loopResult)))")
-      status.withLock { $0 = 1 }
-    }
+  private func finish(_ served: Served) throws(NBDError) {
     let isDone = Semaphore()
-    let flushed = Mutex<NBDError?>(nil)
-    do throws(NBDError) {
-      try POSIXThread.startDetached("the last flush") {
-        flushed.withLock { $0 = served.flush() }
-        served.connections.stop()
-        isDone.signal()
-      }
-      guard isDone.wait(milliseconds: Deadline.flush) else {
-        throw .timedOut("the server did not answer the last flush: what was written last may be lost")
-      }
-      if let error = flushed.withLock({ $0 }) { throw error }
-    } catch {
-      Diagnostics.error("\(error)")
-      return 1
+    let failure = Mutex<NBDError?>(nil)
+    try POSIXThread.startDetached("the last flush") {
+      let error = served.flush()
+      failure.withLock { $0 = error }
+      served.connections.stop()
+      isDone.signal()
     }
-    return status.withLock { $0 }
+    guard isDone.wait(milliseconds: Deadline.flush) else {
+      throw .timedOut("the server did not answer the last flush: what was written last may be lost")
+    }
+    if let error = failure.withLock({ $0 }) { throw error }
   }
 }
 

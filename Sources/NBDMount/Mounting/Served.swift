@@ -4,58 +4,101 @@ import NBDProtocol
 
 /// What is behind a mount: the connections, the file, and the engine between the two.
 struct Served: Sendable {
-  let mount: Mount
+  /// Largest request in bytes, both ways; the most that the kernel's FUSE has by default.
+  private static let largestRequest: UInt32 = 1 << 20
+  /// Requests that the kernel may have waiting in the background, for read-ahead and writeback.
+  private static let backgroundRequests: UInt32 = 256
+
   let connections: ConnectionSet
+  let session: FuseSession
   /// Signalled when the holes of the export were counted.
   let scan = Semaphore()
+  private let mount: Mount
   private let configuration: MountConfiguration
 
-  var isReadOnly: Bool { mount.file.layout.isReadOnly }
+  private var file: ExportFile { mount.file }
 
+  /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
+  /// mounted where it throws.
   init(
     _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection]
   ) throws(NBDError) {
     self.configuration = configuration
+    let file = Self.file(configuration, mountpoint, opened[0].export)
     let options = configuration.fuse
-    let export = opened[0].export
+    let mountOptions = Mount.Options(
+      entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
+      maxBackground: options.maxBackground ?? Self.backgroundRequests,
+      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest))
+    let arguments = options.sessionArguments(
+      source: configuration.server.mountSource(exportName: configuration.exportName),
+      readOnly: file.layout.isReadOnly, debug: configuration.debugsFuse)
+
+    switch configuration.engine {
+    case .threads:
+      connections = try ConnectionSet(opened)
+      mount = Mount(file, .threads(try ThreadsEngine(file, connections)), mountOptions)
+      session = try FuseSession(mount, arguments: arguments)
+      try session.mount(at: mountpoint.path)
+    case .reactor:
+      let engine = ReactorEngine(
+        reactors: opened.count, isDebugging: configuration.debugsFuse || configuration.fuse.debug)
+      let mount = Mount(file, .reactor(engine), mountOptions)
+      let session = try FuseSession(mount, arguments: arguments)
+      try session.mount(at: mountpoint.path)
+      try session.begin()
+      let devices = DeviceClones()
+      for _ in opened { devices.add(try session.clone()) }
+      connections = try ConnectionSet(opened, busyPoll: configuration.busyPollMicroseconds ?? 0) { index in
+        guard let device = devices.take() else { return nil }
+        return engine.makeSource(index, session, mount, device)
+      }
+      engine.connect(connections)
+      self.mount = mount
+      self.session = session
+    }
+    try startScan()
+  }
+
+  private static func file(_ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ export: Export) -> ExportFile {
+    let options = configuration.fuse
     let isReadOnly = configuration.isReadOnly || options.isReadOnly || export.isReadOnly
     let filename: String? = if case .directory(_, let filename) = mountpoint.shape { filename } else { nil }
     let layout = FileLayout(
       filename: filename, export: export, isReadOnly: isReadOnly, shared: options.checksPermissions,
       umask: mode_t(options.umask ?? 0), uid: options.userID ?? getuid(), gid: options.groupID ?? getgid())
-    let file = ExportFile(
-      export: export, layout: layout,
-      cache: options.directIO ? .none : configuration.cache ?? (isReadOnly ? .writethrough : .writeback))
-    connections = try ConnectionSet(opened)
-    mount = Mount(
-      file, .threads(try ThreadsEngine(file, connections)),
-      Mount.Options(
-        entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
-        maxBackground: options.maxBackground ?? 256, maxWrite: options.maxWrite ?? 0))
-    try startScan()
+    let cache = options.directIO ? .none : configuration.cache ?? (isReadOnly ? .writethrough : .writeback)
+    return ExportFile(export: export, layout: layout, cache: cache)
   }
 
   /// Serves requests until the mount is gone. Blocks. Returns 0, or an errno.
-  func serve(_ session: FuseSession) -> Int32 {
-    session.loop(
-      maxThreads: configuration.isSingleThreaded ? nil : configuration.fuse.maxThreads ?? 128,
-      maxIdleThreads: configuration.fuse.maxIdleThreads, cloneDescriptor: configuration.fuse.cloneDescriptor)
+  func serve() -> Int32 {
+    switch mount.engine {
+    case .threads:
+      return session.loop(
+        maxThreads: configuration.isSingleThreaded ? nil : configuration.fuse.maxThreads ?? 128,
+        maxIdleThreads: configuration.fuse.maxIdleThreads, cloneDescriptor: configuration.fuse.cloneDescriptor)
+    case .reactor(let engine):
+      engine.waitForEnd()
+      return 0
+    }
   }
 
   /// Makes durable what was written and was not flushed yet. Blocks. Returns what went wrong.
   func flush() -> NBDError? {
-    guard case .ask(let request, let operation) = mount.file.sync() else { return nil }
+    guard case .ask(let request, let operation) = file.sync() else { return nil }
     let (outcome, _) = connections.run(operation)
-    if case .reply(.success) = mount.file.proceed(request, outcome) { return nil }
+    if case .reply(.success) = file.proceed(request, outcome) { return nil }
     let reason = connections.failure.map { ": \($0)" } ?? (outcome.isSuccess ? "" : ": the server refused the flush")
     return .disconnected("what was written last may be lost\(reason)")
   }
 
   /// Counts the holes on a thread of its own: a server may be slow to say.
   private func startScan() throws(NBDError) {
-    let map = mount.file.allocation
-    guard let context = map.context, mount.file.export.size > 0 else { return scan.signal() }
-    try POSIXThread.startDetached("the search for holes") { [connections, scan, size = mount.file.export.size] in
+    let map = file.allocation
+    let size = file.export.size
+    guard let context = map.context, size > 0 else { return scan.signal() }
+    try POSIXThread.startDetached("the search for holes") { [connections, scan] in
       var position: UInt64 = 0
       while position < size {
         let (outcome, extents) = connections.run(

@@ -26,10 +26,25 @@ package struct PendingOperation {
   var next: UnsafeMutablePointer<PendingOperation>?
   var waiter: Waiter
   var semaphore = sem_t()
+  /// A copy of what is to be written, where the submitter's own bytes do not stay.
+  private var payloadCopy: UnsafeMutableRawPointer?
 
   init(_ operation: Operation, waiter: Waiter) {
     self.operation = operation
     self.waiter = waiter
+  }
+
+  mutating func copyPayload(_ payload: UnsafeMutableRawPointer, _ count: Int) {
+    let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
+    copy.copyMemory(from: payload, byteCount: count)
+    payloadCopy = copy
+    operation.buffer = copy
+    operation.copiesPayload = false
+  }
+
+  mutating func freePayload() {
+    payloadCopy?.deallocate()
+    payloadCopy = nil
   }
 }
 
@@ -134,6 +149,9 @@ package final class Mailbox: Sendable {
       wakeup.signal()
     }
   }
+
+  /// Makes the reactor take a turn for something that is not in the mailbox, and so is not looked at before it sleeps.
+  package func wakeForMessage() { wakeup.signal() }
 
   // MARK: The reactor's side
 

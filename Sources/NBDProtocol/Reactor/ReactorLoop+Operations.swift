@@ -21,8 +21,10 @@ extension ReactorLoop {
     if operation.command == .read, operation.buffer == nil {
       pending.pointee.operation.buffer = source?.buffer(for: operation.token, length: operation.length)
     }
-    // The payload stays where it is until this reactor has got the operation back.
-    pending.pointee.operation.copiesPayload = false
+    if operation.copiesPayload, operation.command == .write, let payload = operation.buffer {
+      // The peer comes too late to copy it.
+      pending.pointee.copyPayload(payload, Int(operation.length))
+    }
     pending.pointee.operation.token = pending.token
     handedOut += 1
     peer.submit(pending)
@@ -65,6 +67,7 @@ extension ReactorLoop {
       let completion = Completion(token: token, outcome: pending.pointee.outcome, data: nil)
       source?.complete(completion, extents: pending.pointee.extents, &self)
     }
+    pending.pointee.freePayload()
     pending.deinitialize(count: 1)
     pending.deallocate()
   }

@@ -23,6 +23,8 @@ package struct ReactorLoop: ~Copyable {
   private var ready: Epoll.Ready = [.socket, .source]
   private var watchesWritable = false
   private var watchesSource = true
+  /// The source has more requests than there is room for.
+  private var isSourceBlocked = false
   private var pacer: Pacer
 
   init(
@@ -79,6 +81,7 @@ package struct ReactorLoop: ~Copyable {
   }
 
   private mutating func sleep(milliseconds: Int32) {
+    watchSource()
     guard reactor.mailbox.prepareToSleep() else { return }
     ready.formUnion(reactor.epoll.wait(milliseconds: milliseconds))
     reactor.mailbox.didWake()
@@ -87,29 +90,30 @@ package struct ReactorLoop: ~Copyable {
   // MARK: Source
 
   private mutating func readRequests(_ source: any RequestSource) -> Bool {
+    let count: Int
+    isSourceBlocked = false
     switch source.readRequests(&self) {
-    case .drained(let count):
+    case .more(let read): count = read
+    case .drained(let read):
+      count = read
       ready.remove(.source)
-      watchSource(true)
-      return count > 0
-    case .more(let count):
-      return count > 0
-    case .blocked(let count):
-      // Otherwise epoll would say again and again that there is something to read. Any completion makes room.
-      watchSource(false)
-      return count > 0
+    case .blocked(let read):
+      count = read
+      isSourceBlocked = true
     case .finished:
+      count = 0
       ready.remove(.source)
-      if watchesSource { reactor.epoll.remove(source.descriptor) }
-      watchesSource = false
-      return false
+      reactor.epoll.remove(source.descriptor)
     }
+    return count > 0
   }
 
-  private mutating func watchSource(_ isWanted: Bool) {
-    guard isWanted != watchesSource, let source else { return }
-    watchesSource = isWanted
-    do { try reactor.epoll.modify(source.descriptor, as: .source, isWanted ? .readable : []) } catch { lose(error) }
+  /// While there is no room for more requests, epoll must not say again and again that there are some. Any completion
+  /// makes room, and ``Epoll/Ready/source`` is still set then.
+  private mutating func watchSource() {
+    guard isSourceBlocked == watchesSource, let source else { return }
+    watchesSource = !isSourceBlocked
+    do { try reactor.epoll.modify(source.descriptor, as: .source, watchesSource ? .readable : []) } catch { lose(error) }
   }
 
   // MARK: Socket

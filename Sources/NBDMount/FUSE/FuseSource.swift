@@ -1,0 +1,298 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+import SystemPackage
+
+/// `--engine reactor`: one reactor's own clone of `/dev/fuse`.
+///
+/// Theory of operation. The reactor reads requests here, as many as have come, and submits their operations, which go out in
+/// one send; and when the replies come, it answers the kernel from here, a read that came whole straight from the receive
+/// buffer. Nothing is handed to another thread, nobody waits, and nothing is allocated.
+///
+/// Memory is bounded by not reading: a request that has not been read waits in the kernel.
+final class FuseSource: RequestSource {
+  /// Requests that are read in one turn, so that replies get their turn too.
+  private static let batch = 64
+  /// A write up to this size, in bytes, is copied into the send queue, and its buffer used for the next request.
+  private static let largestCopy = 16 * 1024
+  /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
+  private static let largestUnbuffered = 64 * 1024
+
+  private let engine: ReactorEngine
+  private let session: FuseSession
+  private let mount: Mount
+  private let device: OwnedDescriptor
+  /// What other threads have left here.
+  private let inbox: InterruptInbox
+  private var slots = RequestSlots()
+  private var buffers = BufferPool()
+  /// Where the next request is read to.
+  private var requestBuffer: UnsafeMutableRawPointer
+  private var spareRequestBuffers: [UnsafeMutableRawPointer] = []
+  private let requestBufferSize: Int
+  /// Bytes that reads and writes in flight may still take.
+  private var budget: Int
+  /// A request that was read and found no room.
+  private var blocked: (token: Token, operation: Operation)?
+  /// What a request that libfuse has taken apart wants from the server.
+  private var asked: (FileRequest, Operation, fuse_req_t)?
+  /// Requests whose callers got a signal, and are looked at until they are done.
+  private var interrupted: [Token] = []
+
+  /// - Parameter budget: bytes of data in flight; raised to two of the largest requests.
+  init(
+    _ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, _ device: consuming OwnedDescriptor,
+    _ inbox: InterruptInbox, budget: Int
+  ) {
+    self.engine = engine
+    self.session = session
+    self.mount = mount
+    self.device = device
+    self.inbox = inbox
+    let largest = Int(mount.options.maxWrite)
+    self.budget = max(budget, 2 * largest)
+    requestBufferSize = largest + DeviceWire.headerRoom
+    requestBuffer = .allocate(byteCount: requestBufferSize, alignment: 4096)
+  }
+
+  deinit {
+    requestBuffer.deallocate()
+    for buffer in spareRequestBuffers { buffer.deallocate() }
+  }
+
+  var descriptor: Int32 { device.rawValue }
+
+  // MARK: Reading requests
+
+  func readRequests(_ loop: inout ReactorLoop) -> RequestReading {
+    if let waiting = blocked {
+      switch loop.submit(waiting.operation) {
+      case .accepted: blocked = nil
+      case .full: return .blocked(0)
+      case .lost:
+        blocked = nil
+        finish(waiting.token, .connectionLost, nil)
+      }
+    }
+    var count = 0
+    while count < Self.batch {
+      guard slots.freeCount > 0, budget > 0 else { return .blocked(count) }
+      let size = read(device.rawValue, requestBuffer, requestBufferSize)
+      if size < 0 {
+        switch Errno(rawValue: errno) {
+        case .wouldBlock: return .drained(count)
+        // The request was given up before it was read, or a signal came: the next one.
+        case .noSuchFileOrDirectory, .interrupted: continue
+        // Unmounted, or aborted.
+        default:
+          engine.ended()
+          return .finished
+        }
+      }
+      guard size >= DeviceWire.inHeader else { continue }
+      count += 1
+      take(size, &loop)
+      if blocked != nil { return .blocked(count) }
+    }
+    return .more(count)
+  }
+
+  /// Takes the request in the request buffer apart.
+  @inline(__always)
+  private func take(_ size: Int, _ loop: inout ReactorLoop) {
+    let header = DeviceWire.header(requestBuffer)
+    if !engine.isDebugging {
+      switch header.opcode {
+      case UInt32(FUSE_READ.rawValue) where size >= DeviceWire.readRequest:
+        let body = DeviceWire.body(requestBuffer, as: fuse_read_in.self)
+        return begin(mount.file.read(body.offset, Int(body.size)), header, &loop)
+      case UInt32(FUSE_WRITE.rawValue) where size >= DeviceWire.writeRequest:
+        let body = DeviceWire.body(requestBuffer, as: fuse_write_in.self)
+        let count = min(Int(body.size), size - DeviceWire.writeRequest)
+        let step = mount.file.write(
+          body.offset, requestBuffer + DeviceWire.writeRequest, count,
+          isDirect: body.write_flags & UInt32(FUSE_WRITE_CACHE) == 0, flags: Int32(bitPattern: body.flags))
+        return begin(step, header, &loop)
+      default: break
+      }
+    }
+    if header.opcode == UInt32(FUSE_INTERRUPT.rawValue), size >= DeviceWire.inHeader + MemoryLayout<fuse_interrupt_in>.size {
+      engine.interrupted(DeviceWire.body(requestBuffer, as: fuse_interrupt_in.self).unique)
+      return
+    }
+    var buffer = fuse_buf()
+    buffer.mem = requestBuffer
+    buffer.size = size
+    session.process(&buffer)
+    if let (request, operation, libfuse) = asked {
+      asked = nil
+      submit(request, operation, header, libfuse, &loop)
+    }
+  }
+
+  /// libfuse has taken a request apart, on this thread, during ``take(_:_:)``.
+  static func begin(_ step: FileRequest.Step, _ request: fuse_req_t) {
+    switch step {
+    case .reply(let answer): FuseReply(request).answer(answer)
+    case .ask(let fileRequest, let operation):
+      guard let current else { return FuseReply(request).error(EIO) }
+      current.asked = (fileRequest, operation, request)
+    }
+  }
+
+  @inline(__always)
+  private func begin(_ step: FileRequest.Step, _ header: fuse_in_header, _ loop: inout ReactorLoop) {
+    switch step {
+    case .reply(let answer): reply(header.unique, answer, nil)
+    case .ask(let request, let operation):
+      submit(request, operation, header, nil, &loop)
+    }
+  }
+
+  @inline(__always)
+  private func submit(
+    _ request: FileRequest, _ operation: Operation, _ header: fuse_in_header, _ libfuse: fuse_req_t?,
+    _ loop: inout ReactorLoop
+  ) {
+    var operation = operation
+    let token = slots.insert(
+      RequestSlots.Slot(
+        unique: header.unique, libfuse: libfuse, request: request, process: pid_t(bitPattern: header.pid)))
+    operation.token = token
+    let length = Int(operation.length)
+    switch operation.command {
+    case .read where length > Self.largestUnbuffered:
+      operation.buffer = buffer(for: token, length: operation.length)
+    case .write:
+      if libfuse == nil, length > Self.largestCopy {
+        keepRequestBuffer(token, length)
+      } else {
+        operation.copiesPayload = true
+      }
+    default: break
+    }
+    switch loop.submit(operation) {
+    case .accepted: break
+    case .full:
+      if operation.copiesPayload { keepRequestBuffer(token, length) }
+      blocked = (token, operation)
+    case .lost: finish(token, .connectionLost, nil)
+    }
+  }
+
+  // MARK: Buffers
+
+  /// The request buffer is the slot's until it is answered; another one takes its place.
+  private func keepRequestBuffer(_ token: Token, _ length: Int) {
+    guard let slot = slots.pointer(token), slot.pointee.requestBuffer == nil else { return }
+    slot.pointee.requestBuffer = requestBuffer
+    slot.pointee.bufferSize = length
+    budget -= length
+    requestBuffer = spareRequestBuffers.popLast() ?? .allocate(byteCount: requestBufferSize, alignment: 4096)
+  }
+
+  func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer {
+    let count = Int(length)
+    let buffer = buffers.take(count)
+    budget -= count
+    if let slot = slots.pointer(token) {
+      slot.pointee.buffer = buffer
+      slot.pointee.bufferSize = count
+    }
+    return buffer
+  }
+
+  // MARK: Outcomes
+
+  func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
+    guard let slot = slots.pointer(completion.token) else { return }
+    if case .seek = slot.pointee.request.kind {
+      if case .ask(let request, var operation) = mount.file.proceed(slot.pointee.request, completion.outcome, extents) {
+        slot.pointee.request = request
+        operation.token = completion.token
+        switch loop.submit(operation) {
+        case .accepted: return
+        case .full:
+          // Rare, and a seek is no reason to stop reading: what is left counts as data.
+          return finish(completion.token, .failed(.ioError), nil)
+        case .lost: return finish(completion.token, .connectionLost, nil)
+        }
+      }
+      return finish(completion.token, completion.outcome, nil, extents)
+    }
+    finish(completion.token, completion.outcome, completion.data)
+  }
+
+  /// Answers a request for good.
+  @inline(__always)
+  private func finish(
+    _ token: Token, _ outcome: Outcome, _ data: UnsafeRawPointer?, _ extents: [[Extent]] = []
+  ) {
+    guard let slot = slots.pointer(token)?.pointee else { return }
+    slots.remove(token)
+    let data = data ?? slot.buffer.map { UnsafeRawPointer($0) }
+    if case .reply(let answer) = mount.file.proceed(slot.request, outcome, extents) {
+      if let request = slot.libfuse { FuseReply(request).answer(answer, data: data) } else { reply(slot.unique, answer, data) }
+    }
+    if slot.bufferSize > 0 {
+      budget += slot.bufferSize
+      if let buffer = slot.buffer { buffers.give(buffer, slot.bufferSize) }
+      if let buffer = slot.requestBuffer { spareRequestBuffers.append(buffer) }
+    }
+  }
+
+  @inline(__always)
+  private func reply(_ unique: UInt64, _ answer: FileRequest.Answer, _ data: UnsafeRawPointer?) {
+    switch answer {
+    case .data(let count): DeviceWire.reply(device.rawValue, unique, data: data, count: count)
+    case .written(let count): DeviceWire.replyWritten(device.rawValue, unique, count: count)
+    case .error(let number): DeviceWire.reply(device.rawValue, unique, error: number)
+    case .success, .offset: DeviceWire.reply(device.rawValue, unique, error: EIO)
+    }
+  }
+
+  // MARK: Interrupted callers
+
+  /// Between two looks at the callers that got a signal.
+  var messageInterval: Int32? { interrupted.isEmpty ? nil : 200 }
+
+  /// Requests whose callers got a signal: see ``CallerWatch`` for why that alone is no reason to give up.
+  func takeMessages(_ loop: inout ReactorLoop) -> Int {
+    guard inbox.hasMessages || !interrupted.isEmpty else { return 0 }
+    for unique in inbox.takeAll() {
+      if let token = slots.token(of: unique) { interrupted.append(token) }
+    }
+    var count = 0
+    interrupted.removeAll { token in
+      guard let slot = slots.pointer(token) else { return true }
+      guard CallerWatch.isBeingKilled(slot.pointee.process) else { return false }
+      count += 1
+      if blocked?.token == token {
+        blocked = nil
+        finish(token, .abandoned, nil)
+      } else {
+        loop.machine.abandon(token)
+      }
+      return true
+    }
+    return count
+  }
+
+  // MARK: The thread's own source
+
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key, nil)
+    return key
+  }()
+
+  /// The source whose reactor runs on this thread.
+  static var current: FuseSource? {
+    pthread_getspecific(key).map { Unmanaged<FuseSource>.fromOpaque($0).takeUnretainedValue() }
+  }
+
+  /// Makes this the thread's source. The reactor holds it until its thread ends.
+  func bindToThread() {
+    pthread_setspecific(Self.key, Unmanaged.passUnretained(self).toOpaque())
+  }
+}

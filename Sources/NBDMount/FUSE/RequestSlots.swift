@@ -1,0 +1,87 @@
+import CFuse3
+import Glibc
+import NBDProtocol
+
+/// The FUSE requests that one reactor has submitted and not answered.
+struct RequestSlots: ~Copyable {
+  struct Slot {
+    /// The kernel's number for the request.
+    var unique: UInt64
+    /// libfuse answers, for a request that it took apart; nil for a read or a write that the engine took apart itself.
+    var libfuse: fuse_req_t?
+    var request: FileRequest
+    /// The caller's thread, for finding out whether it is being killed; 0 where it has no number here.
+    var process: pid_t
+    /// Where the data of a read goes.
+    var buffer: UnsafeMutableRawPointer?
+    /// Bytes of ``buffer``; also what it counts for in the budget.
+    var bufferSize = 0
+    /// The buffer that holds a write, until it is answered.
+    var requestBuffer: UnsafeMutableRawPointer?
+  }
+
+  /// As many as a connection takes commands.
+  static let capacity = 1024
+
+  private let slots: UnsafeMutablePointer<Slot>
+  private let generations: UnsafeMutablePointer<UInt32>
+  private let isActive: UnsafeMutablePointer<Bool>
+  private let free: UnsafeMutablePointer<Int32>
+  private(set) var freeCount = capacity
+
+  init() {
+    slots = .allocate(capacity: Self.capacity)
+    generations = .allocate(capacity: Self.capacity)
+    isActive = .allocate(capacity: Self.capacity)
+    free = .allocate(capacity: Self.capacity)
+    generations.initialize(repeating: 0, count: Self.capacity)
+    isActive.initialize(repeating: false, count: Self.capacity)
+    for index in 0..<Self.capacity { free[index] = Int32(Self.capacity - 1 - index) }
+  }
+
+  deinit {
+    slots.deallocate()
+    generations.deallocate()
+    isActive.deallocate()
+    free.deallocate()
+  }
+
+  var count: Int { Self.capacity - freeCount }
+
+  /// Takes a slot. Requires `freeCount > 0`.
+  @inline(__always)
+  mutating func insert(_ slot: Slot) -> Token {
+    freeCount -= 1
+    let index = Int(free[freeCount])
+    (slots + index).initialize(to: slot)
+    isActive[index] = true
+    return Token(.source, UInt(generations[index]) << 32 | UInt(index))
+  }
+
+  /// The slot of a token that ``insert(_:)`` gave and ``remove(_:)`` has not taken.
+  @inline(__always)
+  func pointer(_ token: Token) -> UnsafeMutablePointer<Slot>? {
+    let index = Int(token.value & 0xffff_ffff)
+    guard index < Self.capacity, isActive[index], UInt(generations[index]) == token.value >> 32 else { return nil }
+    return slots + index
+  }
+
+  @inline(__always)
+  mutating func remove(_ token: Token) {
+    let index = Int(token.value & 0xffff_ffff)
+    isActive[index] = false
+    generations[index] &+= 1
+    free[freeCount] = Int32(index)
+    freeCount += 1
+  }
+
+  /// The request of the kernel with that number, for an interruption: rare, so that a search will do.
+  func token(of unique: UInt64) -> Token? {
+    for index in 0..<Self.capacity where isActive[index] {
+      if slots[index].unique == unique {
+        return Token(.source, UInt(generations[index]) << 32 | UInt(index))
+      }
+    }
+    return nil
+  }
+}
