@@ -1,0 +1,258 @@
+import Testing
+
+@testable import NBDProtocol
+
+/// An operation to be tried on a machine.
+struct Ask {
+  var command: Command
+  var flags: CommandFlags = []
+  var offset: UInt64 = 0
+  var length: UInt64 = 0
+  var payload: [UInt8] = []
+  var copiesPayload = false
+
+  static func read(_ offset: UInt64, _ length: UInt64, _ flags: CommandFlags = []) -> Ask {
+    Ask(command: .read, flags: flags, offset: offset, length: length)
+  }
+  static func write(_ offset: UInt64, _ payload: [UInt8], _ flags: CommandFlags = []) -> Ask {
+    Ask(command: .write, flags: flags, offset: offset, length: UInt64(payload.count), payload: payload)
+  }
+  static func status(_ offset: UInt64, _ length: UInt64, _ flags: CommandFlags = []) -> Ask {
+    Ask(command: .blockStatus, flags: flags, offset: offset, length: length)
+  }
+  static let flush = Ask(command: .flush)
+}
+
+/// Memory with sentinels on both sides, to see that nobody writes next to it.
+final class GuardedBuffer {
+  static let margin = 64
+  let base: UnsafeMutableRawPointer
+  let count: Int
+
+  init(_ count: Int) {
+    self.count = count
+    base = .allocate(byteCount: count + 2 * Self.margin, alignment: 64)
+    base.initializeMemory(as: UInt8.self, repeating: 0xa5, count: count + 2 * Self.margin)
+  }
+
+  deinit { base.deallocate() }
+
+  var start: UnsafeMutableRawPointer { base + Self.margin }
+  var bytes: [UInt8] { Array(UnsafeRawBufferPointer(start: start, count: count)) }
+  func fill(_ bytes: [UInt8]) { start.copyMemory(from: bytes, byteCount: min(count, bytes.count)) }
+
+  var isIntact: Bool {
+    let all = UnsafeRawBufferPointer(start: base, count: count + 2 * Self.margin)
+    return all.prefix(Self.margin).allSatisfy { $0 == 0xa5 } && all.suffix(Self.margin).allSatisfy { $0 == 0xa5 }
+  }
+}
+
+/// A ``TransmissionMachine`` with its surroundings: buffers, what was sent, what completed.
+struct MachineSession: ~Copyable {
+  var machine: TransmissionMachine
+  var reader = RequestReader()
+  /// Outcomes by operation. More than one is an error of the machine.
+  var outcomes: [[Outcome]] = []
+  /// What a read delivered.
+  var data: [Int: [UInt8]] = [:]
+  var extents: [Int: [[Extent]]] = [:]
+  var buffers: [Int: GuardedBuffer] = [:]
+  var asks: [Ask] = []
+  var violation: ProtocolViolation?
+  var refused = 0
+  /// Reads have no buffer of their own, as a request source submits them.
+  let isBufferless: Bool
+
+  init(_ export: Export, leftover: [UInt8] = [], isBufferless: Bool = false) {
+    machine = TransmissionMachine(export, leftover: leftover)
+    self.isBufferless = isBufferless
+  }
+
+  /// Submits and returns the operation's number, or nil where the machine had no room.
+  @discardableResult
+  mutating func submit(_ ask: Ask) -> Int? {
+    let number = outcomes.count
+    var operation = Operation(
+      ask.command, flags: ask.flags, offset: ask.offset, length: ask.length, copiesPayload: ask.copiesPayload,
+      token: Token(.source, UInt(number)))
+    if ask.command == .write || (ask.command == .read && !isBufferless) {
+      let buffer = GuardedBuffer(Int(ask.length))
+      buffer.fill(ask.payload)
+      operation.buffer = buffer.start
+      buffers[number] = buffer
+    }
+    guard machine.submit(operation) else {
+      buffers[number] = nil
+      refused += 1
+      return nil
+    }
+    outcomes.append([])
+    asks.append(ask)
+    drain()
+    return number
+  }
+
+  /// What waits to be sent, at most `most` bytes of it, taken.
+  mutating func takeOutput(_ most: Int = .max) -> [UInt8] {
+    var taken: [UInt8] = []
+    while !machine.output.isEmpty, taken.count < most {
+      let bytes = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 3) { vectors in
+        let count = machine.output.fill(vectors)
+        return vectors.prefix(count).flatMap { Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len)) }
+      }
+      let part = bytes.prefix(most - taken.count)
+      taken += part
+      machine.sent(part.count)
+    }
+    reader.append(taken)
+    drain()
+    return taken
+  }
+
+  /// The requests that the server has received whole.
+  mutating func requests() -> [SeenRequest] {
+    var requests: [SeenRequest] = []
+    repeat {
+      while let request = reader.next() { requests.append(request) }
+    } while !takeOutput().isEmpty
+    while let request = reader.next() { requests.append(request) }
+    return requests
+  }
+
+  mutating func receive(_ bytes: some Collection<UInt8>) {
+    let all = Array(bytes)
+    var position = 0
+    while position < all.count, violation == nil {
+      position += withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
+        guard let base = vectors.baseAddress else { return 0 }
+        var taken = 0
+        for index in 0..<machine.receiveVectors(base) {
+          let count = min(vectors[index].iov_len, all.count - position - taken)
+          all.withUnsafeBytes { source in
+            if count > 0, let from = source.baseAddress {
+              vectors[index].iov_base?.copyMemory(from: from + position + taken, byteCount: count)
+            }
+          }
+          taken += count
+        }
+        machine.received(taken)
+        return taken
+      }
+      drain()
+    }
+  }
+
+  mutating func drain() {
+    do {
+      while let event = try machine.next() {
+        switch event {
+        case .completed(let completion): note(completion)
+        case .needsBuffer(let command, let token, let length):
+          let buffer = GuardedBuffer(Int(length))
+          buffers[Int(token.value)] = buffer
+          machine.provide(buffer: buffer.start, for: command)
+        }
+      }
+    } catch { violation = error }
+  }
+
+  private mutating func note(_ completion: Completion) {
+    let number = Int(completion.token.value)
+    guard completion.token.origin == .source, outcomes.indices.contains(number) else {
+      Issue.record("a completion for nobody: \(completion)")
+      return
+    }
+    outcomes[number].append(completion.outcome)
+    let ask = asks[number]
+    if completion.outcome.isSuccess, ask.command == .read, ask.length > 0 {
+      data[number] =
+        completion.data.map { Array(UnsafeRawBufferPointer(start: $0, count: Int(ask.length))) } ?? buffers[number]?.bytes
+    }
+    if ask.command == .blockStatus { extents[number] = machine.takeExtents(completion.token) }
+    #expect(buffers[number]?.isIntact != false, "memory beside the buffer was written")
+    // The caller's memory is its own again, and is gone.
+    if completion.outcome != .connectionLost { buffers[number] = nil }
+  }
+
+  mutating func abandon(_ number: Int) {
+    machine.abandon(Token(.source, UInt(number)))
+    drain()
+  }
+
+  /// The connection ends.
+  mutating func fail() {
+    var completions: [Completion] = []
+    machine.fail { completions.append($0) }
+    for completion in completions { note(completion) }
+  }
+}
+
+/// All that a session came to, to compare one way of cutting the server's bytes with another.
+struct SessionResult: Equatable {
+  var outcomes: [[Outcome]]
+  var data: [Int: [UInt8]]
+  var extents: [Int: [[Extent]]]
+  var violation: ProtocolViolation?
+
+  var outcome: Outcome? { outcomes.first?.first }
+}
+
+/// One exchange: submits `asks`, lets `reply` make the server's bytes of the requests, and returns what came of it, after checking
+/// that it is the same however the bytes are cut (in two at some offsets, or at each with `everyCut`), and whether or not reads have buffers, and that each operation ends once.
+@discardableResult
+func exchange(
+  _ export: Export, _ asks: [Ask], everyCut: Bool = false, sourceLocation: SourceLocation = #_sourceLocation,
+  reply: ([SeenRequest]) -> [UInt8]
+) -> SessionResult {
+  func run(_ isBufferless: Bool, _ cut: ([UInt8]) -> [ArraySlice<UInt8>]) -> (SessionResult, Int) {
+    var session = MachineSession(export, isBufferless: isBufferless)
+    for ask in asks { session.submit(ask) }
+    let bytes = reply(session.requests())
+    for piece in cut(bytes) { session.receive(piece) }
+    let result = SessionResult(
+      outcomes: session.outcomes, data: session.data, extents: session.extents, violation: session.violation)
+    session.fail()
+    for (number, outcomes) in session.outcomes.enumerated() {
+      #expect(outcomes.count == 1, "operation \(number) ended as \(outcomes)", sourceLocation: sourceLocation)
+    }
+    return (result, bytes.count)
+  }
+
+  let (whole, count) = run(false) { [$0[...]] }
+  for isBufferless in [false, true] {
+    func same(_ what: String, _ cut: ([UInt8]) -> [ArraySlice<UInt8>]) {
+      let (other, _) = run(isBufferless, cut)
+      #expect(other == whole, "\(what), bufferless \(isBufferless)", sourceLocation: sourceLocation)
+    }
+    same("whole") { [$0[...]] }
+    same("byte by byte") { bytes in bytes.indices.map { bytes[$0...$0] } }
+    for offset in stride(from: 1, to: count, by: everyCut ? max(1, count / 400) : max(1, count / 7)) {
+      same("cut at \(offset)") { [$0[..<offset], $0[offset...]] }
+    }
+  }
+  return whole
+}
+
+extension Export {
+  /// An export for tests of the transmission phase.
+  static func test(
+    _ replies: Replies = .structured, size: UInt64 = 1 << 20, flags: TransmissionFlags = .everything,
+    minimum: UInt32 = 1, maximum: UInt32 = 1 << 25, contexts: [UInt32] = [7]
+  ) -> Export {
+    Export(
+      name: "", size: size, flags: flags,
+      blockSizes: BlockSizes(minimum: minimum, preferred: max(minimum, 4096), maximumPayload: maximum),
+      contexts: replies == .simple ? [] : contexts.map { MetadataContext(id: $0, name: "test:\($0)") }, replies: replies)
+  }
+
+  static func chunked(_ form: ChunkForm, size: UInt64 = 1 << 20, contexts: [UInt32] = [7]) -> Export {
+    test(form == .structured ? .structured : .extended, size: size, contexts: contexts)
+  }
+}
+
+extension TransmissionFlags {
+  /// All that an export can advertise, but read-only.
+  static let everything: TransmissionFlags = [
+    .hasFlags, .sendFlush, .sendFUA, .sendTrim, .sendWriteZeroes, .sendDF, .canMultiConn, .sendCache, .sendFastZero,
+  ]
+}
