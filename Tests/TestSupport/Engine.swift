@@ -4,7 +4,7 @@ public enum Engine: String, CaseIterable, Sendable, CustomStringConvertible {
   case reactor
 
   /// The engines that the tests cover.
-  public static let all: [Engine] = [.threads]
+  public static let all = Engine.allCases
 
   public var description: String { rawValue }
 }
