@@ -9,11 +9,14 @@ final class ReactorEngine: Sendable {
   /// libfuse is to see, and print, every request (`-d`).
   let isDebugging: Bool
   private let inboxes: [InterruptInbox]
-  private let end = Semaphore()
+  private let end: EndOfService
 
-  /// - Parameter reactors: how many there will be.
-  init(reactors: Int, isDebugging: Bool) {
+  /// - Parameters:
+  ///   - reactors: how many there will be.
+  ///   - end: told when the mount is gone.
+  init(reactors: Int, isDebugging: Bool, _ end: EndOfService) {
     self.isDebugging = isDebugging
+    self.end = end
     inboxes = (0..<reactors).map { _ in InterruptInbox() }
   }
 
@@ -34,10 +37,7 @@ final class ReactorEngine: Sendable {
   }
 
   /// The mount is gone.
-  func ended() { end.signal() }
-
-  /// Waits for the end of the mount.
-  func waitForEnd() { end.wait() }
+  func ended() { end.signal(0) }
 
   /// Tells the inboxes whom to wake.
   func connect(_ connections: ConnectionSet) {

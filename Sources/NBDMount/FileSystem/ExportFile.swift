@@ -10,6 +10,7 @@ final class ExportFile: Sendable {
   let cache: MountConfiguration.CacheMode
   let tracker: WriteTracker
   let allocation: AllocationMap
+  let extents = ExtentCache()
   /// Open file descriptions that may write.
   private let writers = Atomic<Int>(0)
 
@@ -31,6 +32,7 @@ final class ExportFile: Sendable {
     let isWriter = flags & O_ACCMODE != O_RDONLY
     if isWriter, layout.isReadOnly { return EROFS }
     if isWriter { writers.add(1, ordering: .relaxed) }
+    extents.invalidate()
     return 0
   }
 
@@ -106,20 +108,26 @@ final class ExportFile: Sendable {
     guard !mayHaveUnseenData, allocation.context != nil else {
       return .reply(.offset(forData ? offset : export.size))
     }
-    return ask(FileRequest(kind: .seek(forData: forData, position: offset), offset: offset, length: 0), from: offset)
+    return seek(forData: forData, from: offset)
+  }
+
+  /// Goes on from `position`, up to which there is nothing of the wanted kind.
+  private func seek(forData: Bool, from position: UInt64) -> FileRequest.Step {
+    guard position < export.size else { return .reply(forData ? .error(ENXIO) : .offset(export.size)) }
+    switch extents.find(hole: !forData, from: position) {
+    case .at(let found): return .reply(.offset(found))
+    case .unknown(let end) where end > position: return seek(forData: forData, from: end)
+    case .unknown:
+      return ask(
+        FileRequest(kind: .seek(forData: forData, generation: extents.now), offset: position, length: 0),
+        Operation(.blockStatus, offset: position, length: export.size - position, token: Self.token))
+    }
   }
 
   /// Nothing that the server did not offer, or that lies outside the export, ever leaves this file.
   private func ask(_ request: FileRequest, _ operation: Operation) -> FileRequest.Step {
     do { try export.check(operation) } catch { return .reply(.error(error.errno)) }
     return .ask(request, operation)
-  }
-
-  private func ask(_ request: FileRequest, from position: UInt64) -> FileRequest.Step {
-    var request = request
-    if case .seek(let forData, _) = request.kind { request.kind = .seek(forData: forData, position: position) }
-    return ask(
-      request, Operation(.blockStatus, offset: position, length: export.size - position, token: Self.token))
   }
 
   // MARK: Outcomes
@@ -132,8 +140,7 @@ final class ExportFile: Sendable {
     case .write(let isDurable):
       guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
       if !isDurable { tracker.wrote(request.offset, request.length) }
-      allocation.wrote(request.length)
-      layout.touch()
+      changed(request.length)
       return .reply(.written(Int(request.length)))
     case .sync(let flush):
       let isDurable = tracker.endFlush(flush, succeeded: outcome.isSuccess)
@@ -141,27 +148,33 @@ final class ExportFile: Sendable {
     case .zero:
       guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
       tracker.wrote(request.offset, request.length)
-      layout.touch()
+      changed(0)
       return .reply(.success)
-    case .seek(let forData, let position):
-      return proceed(request, forData, position, outcome, extents)
+    case .seek(let forData, let generation):
+      return proceed(from: request.offset, forData, generation, outcome, extents)
     }
   }
 
+  /// The server has done what changes the file. `allocated`: bytes that are no hole any more.
+  private func changed(_ allocated: UInt64) {
+    if allocated > 0 { allocation.wrote(allocated) }
+    extents.invalidate()
+    layout.touch()
+  }
+
   private func proceed(
-    _ request: FileRequest, _ forData: Bool, _ position: UInt64, _ outcome: Outcome, _ extents: [[Extent]]
+    from position: UInt64, _ forData: Bool, _ generation: UInt64, _ outcome: Outcome, _ reply: [[Extent]]
   ) -> FileRequest.Step {
-    guard outcome.isSuccess, let context = allocation.context, context < extents.count, let last = extents[context].last
+    guard outcome.isSuccess, let context = allocation.context, context < reply.count, let end = reply[context].last?.end,
+      end > position
     else {
       // A server that cannot say: everything from here on counts as data.
       return .reply(outcome == .connectionLost ? .error(EIO) : .offset(forData ? position : export.size))
     }
-    for extent in extents[context] where extent.end > position {
-      if AllocationMap.isHole(extent) != forData { return .reply(.offset(max(position, extent.offset))) }
+    extents.add(reply[context], asked: generation)
+    for extent in reply[context] where extent.end > position && AllocationMap.isHole(extent) != forData {
+      return .reply(.offset(max(position, extent.offset)))
     }
-    guard last.end > position, last.end < export.size else {
-      return .reply(forData ? .error(ENXIO) : .offset(export.size))
-    }
-    return ask(request, from: last.end)
+    return seek(forData: forData, from: end)
   }
 }

@@ -17,8 +17,9 @@ struct FileRequest {
     case sync(WriteTracker.Flush)
     /// fallocate that makes zeros.
     case zero
-    /// lseek for data or for a hole; the position that is known to be of the other kind.
-    case seek(forData: Bool, position: UInt64)
+    /// lseek for data or for a hole. ``FileRequest/offset``: up to there is only the other kind. `generation`: of the
+    /// extent cache when the server was asked.
+    case seek(forData: Bool, generation: UInt64)
   }
 
   /// What an engine has to do.

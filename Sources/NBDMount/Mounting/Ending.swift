@@ -4,36 +4,38 @@ import Synchronization
 
 /// How a mount ends when we are told to end it by a signal.
 ///
-/// The kernel still holds written pages then, and only we can take them: so the requests are served as before, while
-/// children write the pages back and unmount. What does not end by itself within its time is ended by force.
+/// The kernel still holds written pages then, and only we can take them: so requests are served as before, while
+/// children write the pages back and unmount. What does not end by itself in its time is ended by force.
 final class Ending: Sendable {
-  /// The second signal, or the deadline, finds this many milliseconds for what is left.
-  private static let graceMilliseconds = 5_000
-  private static let syncDeadline = Duration.seconds(10)
-  private static let unmountDeadline = Duration.seconds(4)
+  /// For writing back what the kernel holds: the flush deadline.
+  static let syncDeadline = Duration.seconds(10)
+  /// For each attempt to unmount.
+  static let unmountDeadline = Duration.seconds(2)
 
   private struct State {
-    var unmounter: Unmounter?
-    var connection: FuseConnection?
     var isRequested = false
     var hasLostData = false
+    var isForced = false
   }
   private let state = Mutex(State())
+  private let unmounter: Unmounter
+  private let connection: FuseConnection
+  private let stopServing: @Sendable () -> Void
 
   /// A signal has come.
   var isRequested: Bool { state.withLock { $0.isRequested } }
   /// What the kernel held could not be written back.
   var hasLostData: Bool { state.withLock { $0.hasLostData } }
+  /// Somebody still has the file open, and is cut off.
+  var isForced: Bool { state.withLock { $0.isForced } }
 
   /// Looks the new mount up, while that cannot go wrong yet.
-  func prepare(_ mountpoint: Mountpoint) throws(NBDError) {
-    let table = try MountTable.current()
-    let unmounter = try Unmounter(mountpoint, in: table)
-    let connection = try FuseConnection(mountpoint: mountpoint.path, in: table)
-    state.withLock {
-      $0.unmounter = unmounter
-      $0.connection = connection
-    }
+  ///
+  /// - Parameter stopServing: has the main thread go on as if the mount were gone. Any thread.
+  init(_ mountpoint: Mountpoint, _ table: MountTable, stopServing: @escaping @Sendable () -> Void) throws(NBDError) {
+    unmounter = try Unmounter(mountpoint, in: table)
+    connection = try FuseConnection(mountpoint: mountpoint.path, in: table)
+    self.stopServing = stopServing
   }
 
   func startTakingSignals() throws(NBDError) {
@@ -50,19 +52,17 @@ final class Ending: Sendable {
     }
     guard isFirst else {
       Diagnostics.error("interrupted again: what was written last may be lost")
-      abort()
       _exit(1)
     }
     do {
       try POSIXThread.startDetached("the unmount") { [self] in unmount() }
     } catch {
       Diagnostics.error("\(error)")
-      abort()
+      force()
     }
   }
 
   private func unmount() {
-    guard let unmounter = state.withLock({ $0.unmounter }) else { return }
     let report = unmounter.unmount(syncDeadline: Self.syncDeadline, deadline: Self.unmountDeadline)
     switch report.sync {
     case .done: break
@@ -70,18 +70,16 @@ final class Ending: Sendable {
     case .timedOut: lost("the server did not take what was written last within \(Self.syncDeadline)")
     }
     switch report.end {
-    case .unmounted, .alreadyGone: break
+    case .unmounted, .alreadyGone:
+      // The kernel ends our loop. Where requests are stuck with the server it does not.
+      if hasLostData { force() }
     case .detached(let reason):
-      Diagnostics.warning("files are still open (\(reason)): they are cut off now")
-      abort()
+      Diagnostics.warning("the file is still in use (\(reason)): its users are cut off")
+      force()
     case .failed(let reason):
       Diagnostics.error("cannot unmount: \(reason)")
-      abort()
+      force()
     }
-    // The loop ends now, and the main thread does the rest. Where it does not, nobody is helped by waiting.
-    usleep(useconds_t(Self.graceMilliseconds) * 1000)
-    guard hasLostData else { return }
-    _exit(1)
   }
 
   private func lost(_ reason: String) {
@@ -89,8 +87,11 @@ final class Ending: Sendable {
     state.withLock { $0.hasLostData = true }
   }
 
-  /// Has the kernel fail everything that waits for us, and end the loop.
-  private func abort() {
-    do { try state.withLock { $0.connection }?.abort() } catch { Diagnostics.error("\(error)") }
+  /// Ends without waiting for the kernel: it fails what is left when our descriptors close.
+  private func force() {
+    state.withLock { $0.isForced = true }
+    // Not everywhere can it be told so before that; then it learns of it by our end.
+    try? connection.abort()
+    stopServing()
   }
 }

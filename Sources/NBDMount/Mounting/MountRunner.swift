@@ -3,6 +3,7 @@ import Glibc
 import Logging
 import NBDProtocol
 import Synchronization
+import SystemPackage
 
 /// One mount from its beginning to its end: connect, mount, serve, unmount, flush, disconnect.
 ///
@@ -31,10 +32,12 @@ struct MountRunner {
     let connections = try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
     for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
     let served = try Served(configuration, mountpoint, connections)
-    let ending = Ending()
+    let ending: Ending
     do throws(NBDError) {
-      try ending.prepare(mountpoint)
+      let table = try MountTable.current()
+      ending = try Ending(mountpoint, table) { served.stop() }
       try ending.startTakingSignals()
+      if let entry = table.mount(at: mountpoint.path) { MountTuning(entry).apply(readAhead: configuration.readAhead) }
       served.scan.wait(milliseconds: Deadline.scan)
       try ready.announce(configuration)
     } catch {
@@ -44,14 +47,22 @@ struct MountRunner {
     }
     let result = served.serve()
     ready.retract()
-    served.session.unmount()
-    if result != 0, !ending.isRequested, result != ENODEV {
-      Diagnostics.error("serving the mount failed: \(String(cString: strerror(result)))")
-      try finish(served)
-      return 1
+    if ending.isForced {
+      if !ending.hasLostData { report { () throws(NBDError) in try finish(served) } }
+      endpoint.shutdown()
+      // Threads may still wait for the kernel or for the server: no tidying up, the end.
+      _exit(1)
     }
+    served.session.unmount()
     try finish(served)
+    if result != 0, result != ENODEV {
+      throw .system(Errno(rawValue: result), doing: "serving the mount failed")
+    }
     return ending.hasLostData ? 1 : 0
+  }
+
+  private func report(_ body: () throws(NBDError) -> Void) {
+    do { try body() } catch { Diagnostics.error("\(error)") }
   }
 
   /// After the last request: the last flush, and the soft disconnect.

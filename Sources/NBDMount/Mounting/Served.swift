@@ -1,11 +1,16 @@
 import CFuse3
 import Glibc
 import NBDProtocol
+import Synchronization
 
 /// What is behind a mount: the connections, the file, and the engine between the two.
 struct Served: Sendable {
   /// Largest request in bytes, both ways; the most that the kernel's FUSE has by default.
   private static let largestRequest: UInt32 = 1 << 20
+  /// Microseconds for which a reactor looks for more work before it sleeps.
+  private static let defaultBusyPoll = 30
+  /// Most threads of the threads engine, and so most requests at one time.
+  private static let workerThreads: UInt32 = 128
   /// Requests that the kernel may have waiting in the background, for read-ahead and writeback.
   private static let backgroundRequests: UInt32 = 256
 
@@ -13,6 +18,7 @@ struct Served: Sendable {
   let session: FuseSession
   /// Signalled when the holes of the export were counted.
   let scan = Semaphore()
+  private let end: EndOfService
   private let mount: Mount
   private let configuration: MountConfiguration
 
@@ -24,6 +30,8 @@ struct Served: Sendable {
     _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection]
   ) throws(NBDError) {
     self.configuration = configuration
+    let end = EndOfService()
+    self.end = end
     let file = Self.file(configuration, mountpoint, opened[0].export)
     let options = configuration.fuse
     let mountOptions = Mount.Options(
@@ -42,14 +50,14 @@ struct Served: Sendable {
       try session.mount(at: mountpoint.path)
     case .reactor:
       let engine = ReactorEngine(
-        reactors: opened.count, isDebugging: configuration.debugsFuse || configuration.fuse.debug)
+        reactors: opened.count, isDebugging: configuration.debugsFuse || configuration.fuse.debug, end)
       let mount = Mount(file, .reactor(engine), mountOptions)
       let session = try FuseSession(mount, arguments: arguments)
       try session.mount(at: mountpoint.path)
       try session.begin()
       let devices = DeviceClones()
       for _ in opened { devices.add(try session.clone()) }
-      connections = try ConnectionSet(opened, busyPoll: configuration.busyPollMicroseconds ?? 0) { index in
+      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { index in
         guard let device = devices.take() else { return nil }
         return engine.makeSource(index, session, mount, device)
       }
@@ -71,18 +79,29 @@ struct Served: Sendable {
     return ExportFile(export: export, layout: layout, cache: cache)
   }
 
-  /// Serves requests until the mount is gone. Blocks. Returns 0, or an errno.
-  func serve() -> Int32 {
-    switch mount.engine {
-    case .threads:
-      return session.loop(
-        maxThreads: configuration.isSingleThreaded ? nil : configuration.fuse.maxThreads ?? 128,
-        maxIdleThreads: configuration.fuse.maxIdleThreads, cloneDescriptor: configuration.fuse.cloneDescriptor)
-    case .reactor(let engine):
-      engine.waitForEnd()
-      return 0
-    }
+  /// Microseconds. On one processor looking would only keep those from working who are looked for.
+  private static func busyPoll(_ configuration: MountConfiguration) -> Int {
+    sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.busyPollMicroseconds ?? defaultBusyPoll : 0
   }
+
+  /// Serves requests until the mount is gone, or ``stop()``. Blocks. Returns 0, or an errno.
+  func serve() -> Int32 {
+    if case .threads = mount.engine {
+      let configuration = self.configuration
+      do {
+        try POSIXThread.startDetached("the FUSE workers") { [session, end] in
+          let result = session.loop(
+            maxThreads: configuration.isSingleThreaded ? nil : configuration.fuse.maxThreads ?? Self.workerThreads,
+            maxIdleThreads: configuration.fuse.maxIdleThreads, cloneDescriptor: configuration.fuse.cloneDescriptor)
+          end.signal(result)
+        }
+      } catch { return EAGAIN }
+    }
+    return end.wait()
+  }
+
+  /// Has ``serve()`` return, although the mount may still be there.
+  func stop() { end.signal(0) }
 
   /// Makes durable what was written and was not flushed yet. Blocks. Returns what went wrong.
   func flush() -> NBDError? {
@@ -109,5 +128,23 @@ struct Served: Sendable {
       }
       scan.signal()
     }
+  }
+}
+
+/// The end of a mount, for the one who waits for it; the first reason counts.
+final class EndOfService: Sendable {
+  private let result = Mutex<Int32?>(nil)
+  private let semaphore = Semaphore()
+
+  /// From any thread. `error`: an errno, or 0.
+  func signal(_ error: Int32) {
+    result.withLock { $0 = $0 ?? error }
+    semaphore.signal()
+  }
+
+  /// For one thread, once.
+  func wait() -> Int32 {
+    semaphore.wait()
+    return result.withLock { $0 } ?? 0
   }
 }

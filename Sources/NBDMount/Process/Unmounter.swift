@@ -52,7 +52,8 @@ struct Unmounter: Sendable {
   ///   - deadline: for each attempt to unmount.
   func unmount(syncDeadline: Duration, deadline: Duration) -> Report {
     guard isMounted else { return Report(sync: .done, end: .alreadyGone) }
-    return Report(sync: sync(deadline: syncDeadline), end: detach(deadline: deadline))
+    let sync = sync(deadline: syncDeadline)
+    return Report(sync: sync, end: detach(deadline: deadline, lazily: sync == .timedOut))
   }
 
   /// fsync of the file, not `sync -f` of the filesystem: for a plain FUSE mount the kernel's syncfs only
@@ -67,8 +68,9 @@ struct Unmounter: Sendable {
     }
   }
 
-  private func detach(deadline: Duration) -> End {
-    let first = Self.fusermount(["-u"], mountpoint, deadline)
+  /// - Parameter lazily: at once. The kernel waits for written pages otherwise, which a server that hangs does not take.
+  private func detach(deadline: Duration, lazily: Bool) -> End {
+    let first = lazily ? "the server hangs" : Self.fusermount(["-u"], mountpoint, deadline)
     guard isMounted else { return first == nil ? .unmounted : .alreadyGone }
     let second = Self.fusermount(["-u", "-z"], mountpoint, deadline)
     guard isMounted else { return .detached(reason: first ?? "busy") }

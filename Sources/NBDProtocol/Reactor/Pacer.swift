@@ -9,6 +9,9 @@ struct Pacer {
   /// Sleeps in a row without a try to poll.
   private static let triesApart = 32
 
+  /// Commands in flight up to which looking pays.
+  private static let largestLoad = 4
+
   /// Longest look in nanoseconds; 0 is none.
   private let budget: UInt64
   private var lastWork: UInt64 = 0
@@ -30,8 +33,11 @@ struct Pacer {
   }
 
   /// The last turn found nothing. Whether to look again instead of sleeping.
-  mutating func shouldPoll() -> Bool {
-    guard budget > 0 else { return false }
+  ///
+  /// - Parameter load: commands in flight. With many of them the processors are busy as it is, and looking would take
+  ///   time from those who are to answer.
+  mutating func shouldPoll(load: Int) -> Bool {
+    guard budget > 0, load <= Self.largestLoad else { return false }
     if misses >= 4, sleeps < Self.triesApart { return false }
     let now = Self.now()
     if lastWork == 0 {

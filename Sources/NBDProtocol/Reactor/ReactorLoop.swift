@@ -50,7 +50,7 @@ package struct ReactorLoop: ~Copyable {
     while !reactor.shouldStop {
       if turn() {
         pacer.worked()
-      } else if pacer.shouldPoll() {
+      } else if pacer.shouldPoll(load: machine.load) {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
