@@ -162,7 +162,7 @@ import Testing
   // RB-055: everything ends once, in whatever state the connection breaks
   @Test func aLostConnectionEndsEachOperationOnce() {
     var generator = SeededGenerator(5)
-    for _ in 0..<100 {
+    for _ in 0..<30 {
       let block: UInt32 = Bool.random(using: &generator) ? 1 : 512
       var session = MachineSession(.test(.simple, minimum: block, maximum: 4096))
       for number in 0..<64 as Range<UInt64> {
