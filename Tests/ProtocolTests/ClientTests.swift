@@ -1,0 +1,397 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import NBDProtocol
+
+/// The whole client over a scripted server.
+@Suite struct ClientTests {
+  private static let offers: [ScriptedServer.Offer] = [
+    .init(), .init(replies: .structured), .init(replies: .extended), .init(blocks: [512, 4096, 65536]),
+    .init(flags: 0b1101, isOldstyle: true),
+  ]
+
+  // EH-030, MC-064, TX-085, TX-087: each negotiation, each form; and DISC is the last thing sent
+  @Test(arguments: offers) func everyRequestWorksAndDisconnectIsLast(offer: ScriptedServer.Offer) async throws {
+    try await onThread {
+      let ended = Moment()
+      let wasDisconnected = Atomic<Bool>(false)
+      let server = try ScriptedServer(offer) { connection in
+        let isDisconnect = connection.serve()
+        wasDisconnected.store(isDisconnect && connection.request() == nil, ordering: .sequentiallyConsistent)
+        ended.happened()
+      }
+      let client = try server.client()
+      #expect(client.export.replies == offer.replies && client.export.size == offer.size)
+      #expect(try client.read(at: 1000, count: 3000) == pattern(3000, from: 1000))
+      try client.write(pattern(3000), at: 512)
+      try client.flush()
+      if !offer.isOldstyle {
+        try client.trim(at: 0, length: 4096)
+        try client.zero(at: 0, length: 4096)
+        try client.cache(at: 0, length: 4096)
+      }
+      if offer.replies != .simple {
+        #expect(try client.blockStatus(at: 0, length: 4096) == [Extent(offset: 0, length: 4096, status: 0)])
+      }
+      client.close()
+      #expect(ended.wait() && wasDisconnected.load(ordering: .sequentiallyConsistent))
+    }
+  }
+
+  // A request that needs no reply must not wait for one.
+  @Test func emptyRequestsReturnAtOnce() async throws {
+    try await onThread {
+      let server = try ScriptedServer(.init(replies: .structured, blocks: [4096, 4096, 65536])) { $0.serve() }
+      let client = try server.client()
+      #expect(try client.read(at: 5, count: 0) == [])
+      try client.write([], at: 7)
+      try client.trim(at: 1, length: 4000)
+      #expect(try client.blockStatus(at: 0, length: 0) == [])
+      client.close()
+    }
+  }
+
+  @Test func theAsyncFormsDoTheSame() async throws {
+    let server = try ScriptedServer(.init(replies: .structured)) { $0.serve() }
+    let client = try await onThread { try server.client() }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for number in 0..<200 as Range<UInt64> {
+        group.addTask {
+          let bytes = try await client.read(at: number * 100, count: 100)
+          #expect(bytes == pattern(100, from: number * 100))
+          try await client.write(bytes, at: number * 100, fua: true)
+          let extents = try await client.blockStatus(at: number * 512, length: 512)
+          #expect(extents == [Extent(offset: number * 512, length: 512, status: 0)])
+        }
+      }
+      try await group.waitForAll()
+    }
+    try await client.flush()
+    let empty: [UInt8] = try await client.read(at: 0, count: 0)
+    #expect(empty == [])
+    try await onThread { client.close() }
+  }
+
+  // TX-078: replies reordered under load from many threads
+  @Test(arguments: [Export.Replies.simple, .extended]) func manyThreadsGetTheirOwnData(replies: Export.Replies) async throws {
+    let server = try ScriptedServer(.init(replies: replies)) { connection in
+      var generator = SeededGenerator(3)
+      var held: [SeenRequest] = []
+      while let request = connection.request() {
+        if request.command == SeenRequest.disconnect { return }
+        held.append(request)
+        // The last of eight waiting threads has asked: answer all, in any order, cut in two.
+        if held.count == 8 {
+          let bytes = held.shuffled(using: &generator).flatMap { connection.answer($0) }
+          let cut = Int.random(in: 0...bytes.count, using: &generator)
+          connection.send(Array(bytes[..<cut]))
+          connection.send(Array(bytes[cut...]))
+          held = []
+        }
+      }
+    }
+    let client = try await onThread { try server.client() }
+    try await onThreads(8) { thread in
+      for round in 0..<200 {
+        let offset = UInt64(thread * 1000 + round)
+        do {
+          let data = try client.read(at: offset, count: 64)
+          if data != pattern(64, from: offset) { Issue.record("thread \(thread) got another's data") }
+        } catch { Issue.record("\(error)") }
+      }
+    }
+    try await onThread { client.close() }
+  }
+
+  // RB-055: end of stream and reset with 64 requests in flight
+  @Test(arguments: [false, true]) func aLostConnectionFailsAllThatIsPendingOnce(isReset: Bool) async throws {
+    let server = try ScriptedServer { connection in
+      if isReset {
+        _ = connection.header()
+        connection.reset()
+      } else {
+        _ = connection.requests(64)
+      }
+    }
+    let client = try await onThread { try server.client() }
+    let failures = Atomic<Int>(0)
+    try await onThreads(64) { number in
+      let error = failure { () throws(NBDError) in _ = try client.read(at: UInt64(number), count: 512) }
+      if case .disconnected = error { failures.add(1, ordering: .relaxed) } else { Issue.record("\(String(describing: error))") }
+    }
+    #expect(failures.load(ordering: .relaxed) == 64)
+    try await onThread {
+      #expect(client.failure != nil)
+      // And later requests fail at once.
+      let later = failure { () throws(NBDError) in try client.flush() }
+      #expect(later == client.failure)
+      client.close()
+    }
+  }
+
+  @Test func anAsyncRequestEndsWithTheConnection() async throws {
+    let server = try ScriptedServer { connection in _ = connection.requests(20) }
+    let client = try await onThread { try server.client() }
+    await withTaskGroup(of: Void.self) { group in
+      for number in 0..<20 as Range<UInt64> {
+        group.addTask {
+          await #expect(throws: NBDError.self) { try await client.write([1, 2, 3], at: number) }
+        }
+      }
+    }
+    try await onThread { client.close() }
+  }
+
+  // RB-041..RB-045, RB-076: a violation ends the connection and says what was wrong
+  @Test(arguments: [
+    { _ in be32(0xdead_beef) + zeros(60) }, { Reply.simple($0.handle ^ 1) }, { Reply.simple($0.handle) + Reply.simple($0.handle) },
+    { ChunkForm.structured.done($0) },
+  ] as [@Sendable (SeenRequest) -> [UInt8]]) func aViolationFailsWhatIsPending(reply: @escaping @Sendable (SeenRequest) -> [UInt8]) async throws {
+    try await onThread {
+      let server = try ScriptedServer { connection in
+        guard let request = connection.request() else { return }
+        connection.send(reply(request))
+        // The client hangs up: the end of the stream is awaited.
+        while connection.request() != nil {}
+      }
+      let client = try server.client()
+      _ = failure { () throws(NBDError) in try client.flush() }
+      let second = failure { () throws(NBDError) in try client.flush() }
+      guard case .violation = second else {
+        Issue.record("expected a violation, got \(String(describing: second))")
+        return
+      }
+      client.close()
+    }
+  }
+
+  // TX-088, RB-049: what is in flight is finished, then DISC, and nothing new
+  @Test func shutdownFinishesWhatIsInFlightAndDisconnects() async throws {
+    let hasBoth = Moment()
+    let mayFinish = Moment()
+    let ended = Moment()
+    let wasDisconnected = Atomic<Bool>(false)
+    let server = try ScriptedServer { connection in
+      let requests = connection.requests(2)
+      hasBoth.happened()
+      let flush = requests.first { $0.command == SeenRequest.flush }
+      let read = requests.first { $0.command == SeenRequest.read }
+      guard let flush, let read else { return }
+      connection.send(connection.failure(flush, 108))
+      mayFinish.wait()
+      connection.send(connection.answer(read))
+      wasDisconnected.store(connection.request()?.command == SeenRequest.disconnect, ordering: .sequentiallyConsistent)
+      ended.happened()
+    }
+    let client = try await onThread { try server.client() }
+    async let read: [UInt8] = onThread { try client.read(at: 0, count: 512) }
+    try await onThread {
+      #expect(failure { () throws(NBDError) in try client.flush() } == .server(.shutdown))
+      #expect(hasBoth.wait())
+      // New requests are refused with the reason, while the old one is still waited for.
+      let refused = failure { () throws(NBDError) in try client.write([1], at: 0) }
+      #expect(refused == .disconnected("the server is shutting down"))
+      mayFinish.happened()
+    }
+    #expect(try await read == pattern(512))
+    try await onThread {
+      #expect(ended.wait() && wasDisconnected.load(ordering: .sequentiallyConsistent))
+      client.close()
+    }
+  }
+
+  // TX-086: what is in flight is answered before DISC
+  @Test func closeWaitsForWhatIsInFlight() async throws {
+    let isAsked = Moment()
+    let order = Mutex<[UInt16]>([])
+    let server = try ScriptedServer { connection in
+      guard let read = connection.request() else { return }
+      isAsked.happened()
+      // The client is closing now, and must not disconnect before this answer.
+      var descriptor = pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0)
+      #expect(poll(&descriptor, 1, 100) == 0, "something came before the reply")
+      connection.send(connection.answer(read))
+      while let request = connection.request() { order.withLock { $0.append(request.command) } }
+    }
+    let client = try await onThread { try server.client() }
+    async let read: [UInt8] = onThread { try client.read(at: 0, count: 512) }
+    try await onThread {
+      #expect(isAsked.wait())
+      client.close()
+    }
+    #expect(try await read == pattern(512))
+    #expect(order.withLock { $0 } == [SeenRequest.disconnect])
+  }
+
+  // RB-053, RB-054: close is bounded, also with several connections
+  @Test func aServerThatNeverClosesIsLeft() async throws {
+    let mayEnd = Moment()
+    let server = try ScriptedServer { connection in
+      connection.serve()
+      mayEnd.wait(seconds: 30)
+    }
+    try await onThread {
+      let client = try server.client(connections: 4)
+      #expect(server.connectionCount == 4)
+      let start = ContinuousClock.now
+      client.close()
+      #expect(ContinuousClock.now - start < .seconds(9), "the connections are waited for together")
+      for _ in 0..<4 { mayEnd.happened() }
+    }
+  }
+
+  // RB-056: the error comes before the payload was read; nothing else follows
+  @Test func anEarlyErrorReachesTheWriter() async throws {
+    try await onThread {
+      let server = try ScriptedServer(.init(size: 64 << 20)) { connection in
+        guard let write = connection.header() else { return }
+        connection.send(connection.failure(write, 28))
+        // Only now the payload, all of it, and then in step.
+        let payload = connection.receive(Int(write.length))
+        #expect(payload?.count == Int(write.length))
+        connection.serve()
+      }
+      let client = try server.client()
+      let payload = [UInt8](repeating: 5, count: 8 << 20)
+      #expect(failure { () throws(NBDError) in try client.write(payload, at: 0) } == .server(.noSpace))
+      try client.flush()
+      client.close()
+    }
+  }
+
+  // RB-051, RB-052: the server sends 64 MiB while it does not read, then reads while it does not send
+  @Test func bothWaysAtOnceDoNotDeadlock() async throws {
+    let count = 64 << 20
+    let server = try ScriptedServer(.init(size: 1 << 30)) { connection in
+      // The header of the write, and then nothing of its payload before the whole read was sent.
+      guard let read = connection.header(), read.command == SeenRequest.read else { return }
+      guard let second = connection.header() else { return }
+      let data = [UInt8](repeating: 9, count: Int(read.length))
+      connection.send(Reply.simple(read.handle, data))
+      guard second.command == SeenRequest.write else { return }
+      _ = connection.receive(Int(second.length))
+      connection.send(connection.success(second))
+      connection.serve()
+    }
+    let client = try await onThread { try server.client() }
+    // One command each way: as large as the client makes one.
+    let size = min(count, Int(Limits.payload))
+    let reader = Task { try await onThread { try client.read(at: 0, count: size).allSatisfy { $0 == 9 } } }
+    try await onThread {
+      while client.connections.reactors[0].load.load(ordering: .relaxed) == 0 { sched_yield() }
+      try client.write([UInt8](repeating: 7, count: size), at: 0)
+    }
+    #expect(try await reader.value)
+    try await onThread { client.close() }
+  }
+
+  // RB-057
+  @Test func aDrippingServerIsUnderstood() async throws {
+    try await onThread {
+      for replies in [Export.Replies.simple, .structured, .extended] {
+        let server = try ScriptedServer(.init(replies: replies)) { connection in
+          while let request = connection.request(), request.command != SeenRequest.disconnect {
+            connection.drip(connection.answer(request))
+          }
+        }
+        let client = try server.client()
+        #expect(try client.read(at: 3, count: 500) == pattern(500, from: 3))
+        try client.write([1], at: 0)
+        client.close()
+      }
+    }
+  }
+
+  // TX-081
+  @Test(arguments: [(true, 4), (false, 1)]) func severalConnectionsOnlyWhereTheServerPromisesThemConsistent(
+    isMultiConn: Bool, expected: Int
+  ) async throws {
+    try await onThread {
+      var offer = ScriptedServer.Offer()
+      if !isMultiConn { offer.flags &= ~0x100 }
+      let server = try ScriptedServer(offer) { $0.serve() }
+      let client = try server.client(connections: 4)
+      #expect(client.connections.reactors.count == expected && server.connectionCount == expected)
+      client.close()
+    }
+  }
+
+  @Test func theLeastLoadedConnectionIsChosen() async throws {
+    let mayAnswer = Moment()
+    let isHeld = Moment()
+    let server = try ScriptedServer { connection in
+      if connection.number == 0 {
+        let held = connection.requests(1)
+        isHeld.happened()
+        mayAnswer.wait()
+        for request in held { connection.send(connection.answer(request)) }
+      }
+      connection.serve()
+    }
+    let client = try await onThread { try server.client(connections: 3) }
+    async let held: [UInt8] = onThread { try client.read(at: 0, count: 512) }
+    try await onThread {
+      #expect(isHeld.wait())
+      // The first connection has one: these go to the others, and are answered.
+      for _ in 0..<20 {
+        let data = try client.read(at: 0, count: 512)
+        #expect(data == pattern(512))
+      }
+      #expect(client.connections.reactors.map { $0.load.load(ordering: .relaxed) } == [1, 0, 0])
+      mayAnswer.happened()
+    }
+    _ = try await held
+    try await onThread { client.close() }
+  }
+
+  @Test func aLostConnectionIsNotChosenAgain() async throws {
+    try await onThread {
+      let server = try ScriptedServer { connection in
+        if connection.number == 0 { _ = connection.request() } else { connection.serve() }
+      }
+      let client = try server.client(connections: 2)
+      #expect(failure { () throws(NBDError) in try client.flush() } != nil)
+      for _ in 0..<10 { try client.flush() }
+      #expect(client.failure == nil)
+      client.close()
+    }
+  }
+
+  // A request that races with the end of the client ends too.
+  @Test func requestsDuringCloseEndOneWayOrTheOther() async throws {
+    for _ in 0..<10 {
+      let server = try ScriptedServer { $0.serve() }
+      let client = try await onThread { try server.client(connections: 2) }
+      let started = Moment()
+      async let closing: Void = onThread {
+        started.wait()
+        client.close()
+      }
+      try await onThreads(8) { thread in
+        for round in 0..<200 {
+          if round == 20, thread == 0 { started.happened() }
+          let error = failure { () throws(NBDError) in _ = try client.read(at: 0, count: 16) }
+          if let error {
+            if case .disconnected = error { continue }
+            Issue.record("\(error)")
+          }
+        }
+      }
+      try await closing
+    }
+  }
+
+  // MC-054
+  @Test func blockStatusWithoutAContextIsALocalError() async throws {
+    try await onThread {
+      let server = try ScriptedServer(.init(replies: .structured, context: nil)) { $0.serve() }
+      let client = try server.client()
+      guard case .unsupported = failure({ () throws(NBDError) in _ = try client.blockStatus(at: 0, length: 512) }) else {
+        Issue.record("expected a local error")
+        return
+      }
+      client.close()
+    }
+  }
+}

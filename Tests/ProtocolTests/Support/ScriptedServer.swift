@@ -1,0 +1,305 @@
+import Glibc
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import NBDProtocol
+
+/// An NBD server in this process that can say anything: each connection is a thread that runs a script over a plain blocking
+/// socket. It shares no code with the library but the thread's start and the name of its socket.
+final class ScriptedServer: Sendable {
+  /// What the negotiation offers.
+  struct Offer: Sendable {
+    var replies = Export.Replies.simple
+    var size: UInt64 = 1 << 20
+    /// `HAS_FLAGS`, flush, FUA, trim, zeroes, multi-conn, cache, fast zero.
+    var flags: UInt16 = 0b1101_0110_1101
+    /// Minimum, preferred, maximum; nil leaves the information out.
+    var blocks: [UInt32]?
+    /// The number for `base:allocation`.
+    var context: UInt32? = 7
+    var isOldstyle = false
+  }
+
+  /// One connection, seen from the server.
+  final class Connection {
+    let socket: Int32
+    let offer: Offer
+    /// 0 for the first connection that the server accepted.
+    let number: Int
+    private var reader = RequestReader()
+    private(set) var isAtEnd = false
+
+    init(socket: Int32, offer: Offer, number: Int) {
+      self.socket = socket
+      self.offer = offer
+      self.number = number
+    }
+
+    var form: ChunkForm { offer.replies == .extended ? .extended : .structured }
+
+    /// Sends all of `bytes`. False where the client is gone.
+    @discardableResult
+    func send(_ bytes: [UInt8]) -> Bool {
+      var position = 0
+      while position < bytes.count {
+        let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, $0.count - position, Int32(MSG_NOSIGNAL)) }
+        if count < 0 { return false }
+        position += count
+      }
+      return true
+    }
+
+    /// Sends one byte at a time.
+    func drip(_ bytes: [UInt8]) { for byte in bytes { send([byte]) } }
+
+    /// Exactly `count` bytes, or nil at the end.
+    func receive(_ count: Int) -> [UInt8]? {
+      var bytes = [UInt8](repeating: 0, count: count)
+      var position = 0
+      while position < count {
+        let got = bytes.withUnsafeMutableBytes { recv(socket, $0.baseAddress! + position, count - position, 0) }
+        if got <= 0 {
+          isAtEnd = true
+          return nil
+        }
+        position += got
+      }
+      return bytes
+    }
+
+    /// The next request with its payload; nil at the end of the stream.
+    func request() -> SeenRequest? {
+      var buffer = [UInt8](repeating: 0, count: 1 << 16)
+      while true {
+        if let request = reader.next() { return request }
+        let count = recv(socket, &buffer, buffer.count, 0)
+        if count <= 0 {
+          isAtEnd = true
+          return nil
+        }
+        reader.append(buffer.prefix(count))
+      }
+    }
+
+    /// The next request's header; its payload, if any, stays in the socket.
+    func header() -> SeenRequest? {
+      guard let bytes = receive(offer.replies == .extended ? 32 : 28) else { return nil }
+      var reader = RequestReader()
+      reader.append(bytes)
+      return reader.peek()?.0
+    }
+
+    /// `count` requests, or fewer at the end of the stream.
+    func requests(_ count: Int) -> [SeenRequest] {
+      var all: [SeenRequest] = []
+      while all.count < count, let request = request() { all.append(request) }
+      return all
+    }
+
+    func success(_ request: SeenRequest, _ data: [UInt8] = []) -> [UInt8] {
+      guard offer.replies != .simple else { return Reply.simple(request.handle, data) }
+      return data.isEmpty ? form.done(request) : form.data(request, at: request.offset, data, done: true)
+    }
+
+    func failure(_ request: SeenRequest, _ code: UInt32) -> [UInt8] {
+      offer.replies == .simple ? Reply.simple(request.handle, error: code) : form.error(request, code)
+    }
+
+    /// A good answer: reads give ``pattern(_:from:)`` of their offset.
+    func answer(_ request: SeenRequest) -> [UInt8] {
+      switch request.command {
+      case SeenRequest.read: success(request, pattern(Int(request.length), from: request.offset))
+      case SeenRequest.blockStatus:
+        form.status(request, context: offer.context ?? 0, [(request.length, 0)])
+      default: success(request)
+      }
+    }
+
+    /// Answers everything well until the disconnect or the end. Returns whether there was a disconnect.
+    @discardableResult
+    func serve(_ first: SeenRequest? = nil) -> Bool {
+      var next = first ?? request()
+      while let request = next {
+        if request.command == SeenRequest.disconnect { return true }
+        guard send(answer(request)) else { return false }
+        next = self.request()
+      }
+      return false
+    }
+
+    /// Closes while something is unread, so that the client sees a reset. The number stays taken.
+    func reset() {
+      var descriptor = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+      poll(&descriptor, 1, 10_000)
+      let other = open("/dev/null", O_RDWR)
+      dup2(other, socket)
+      close(other)
+    }
+
+    /// The newstyle negotiation, up to `NBD_OPT_GO`. False where the client left.
+    func negotiate() -> Bool {
+      if offer.isOldstyle { return send(Server.oldstyle(size: offer.size, flags: UInt32(offer.flags))) }
+      guard send(Server.greeting()), receive(4) != nil else { return false }
+      while let header = receive(16) {
+        func number(_ range: Range<Int>) -> UInt32 { header[range].reduce(0) { $0 << 8 | UInt32($1) } }
+        let option = number(8..<12)
+        guard let data = receive(Int(number(12..<16))) else { return false }
+        _ = data
+        switch option {
+        case 11: send(offer.replies == .extended ? Server.ack(11) : Server.error(11, 1))
+        case 8: send(offer.replies != .simple ? Server.ack(8) : Server.error(8, 1))
+        case 10:
+          send(offer.context.map { Server.context(10, id: $0, "base:allocation") } ?? [])
+          send(Server.ack(10))
+        case 7:
+          send(Server.infoExport(size: offer.size, flags: offer.flags))
+          if let blocks = offer.blocks { send(Server.infoSizes(blocks[0], blocks[1], blocks[2])) }
+          return send(Server.ack(7))
+        default: send(Server.error(option, 1))
+        }
+      }
+      return false
+    }
+  }
+
+  private struct State {
+    var threads: [pthread_t] = []
+    var sockets: [Int32] = []
+  }
+
+  let path: String
+  private let directory: String
+  private let listener: Int32
+  private let state = Mutex(State())
+  private let acceptor: pthread_t
+  private let accepted = Atomic<Int>(0)
+
+  /// Connections accepted so far.
+  var connectionCount: Int { accepted.load(ordering: .acquiring) }
+
+  /// - Parameter script: runs on a thread of its own for each connection whose negotiation went well; the connection is closed
+  ///   when it returns.
+  init(_ offer: Offer = Offer(), script: @escaping @Sendable (Connection) -> Void) throws {
+    var template = Array("/tmp/nbd-scripted-XXXXXX".utf8CString)
+    directory = String(cString: try #require(mkdtemp(&template)))
+    let path = directory + "/socket"
+    self.path = path
+    let listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+    self.listener = listener
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+    let isListening = withUnsafePointer(to: address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0 && listen(listener, 16) == 0
+      }
+    }
+    try #require(isListening)
+    let box = Box()
+    acceptor = try Thread.start {
+      while true {
+        let socket = accept(listener, nil, nil)
+        guard socket >= 0, let server = box.server else { return }
+        server.run(socket, offer, script)
+      }
+    }.get()
+    box.server = self
+  }
+
+  private final class Box: @unchecked Sendable {
+    // Set once, before the first client can know the socket's name.
+    weak var server: ScriptedServer?
+  }
+
+  private func run(_ socket: Int32, _ offer: Offer, _ script: @escaping @Sendable (Connection) -> Void) {
+    let number = accepted.add(1, ordering: .acquiringAndReleasing).oldValue
+    let thread = Thread.start {
+      let connection = Connection(socket: socket, offer: offer, number: number)
+      if connection.negotiate() { script(connection) }
+      shutdown(socket, Int32(SHUT_RDWR))
+    }
+    state.withLock {
+      $0.sockets.append(socket)
+      if let thread = try? thread.get() { $0.threads.append(thread) }
+    }
+  }
+
+  /// Ends every connection and waits for the scripts.
+  deinit {
+    shutdown(listener, Int32(SHUT_RDWR))
+    pthread_join(acceptor, nil)
+    let (threads, sockets) = state.withLock { ($0.threads, $0.sockets) }
+    for socket in sockets { shutdown(socket, Int32(SHUT_RDWR)) }
+    for thread in threads { pthread_join(thread, nil) }
+    for socket in sockets { close(socket) }
+    close(listener)
+    unlink(path)
+    rmdir(directory)
+  }
+
+  var endpoint: ServerEndpoint {
+    get throws { try ServerEndpoint(.unix(path: Array(path.utf8))) }
+  }
+
+  /// A client of this server.
+  func client(connections: Int = 1) throws -> NBDClient {
+    try NBDClient(endpoint, NBDClient.Configuration(connections: connections))
+  }
+}
+
+/// A moment that other threads can wait for, with a bound, because a test must end.
+final class Moment: Sendable {
+  private let semaphore: UncheckedSemaphore = UncheckedSemaphore()
+
+  func happened() { sem_post(semaphore.pointer) }
+
+  /// Waits for one ``happened()``. False after ten seconds.
+  @discardableResult
+  func wait(seconds: Int = 10) -> Bool {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    time.tv_sec += seconds
+    while sem_timedwait(semaphore.pointer, &time) == -1 {
+      if errno != EINTR { return false }
+    }
+    return true
+  }
+
+  /// A semaphore is made for being used from several threads; it lives as long as the moment.
+  private final class UncheckedSemaphore: @unchecked Sendable {
+    let pointer = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+    init() { sem_init(pointer, 0, 0) }
+    deinit {
+      sem_destroy(pointer)
+      pointer.deallocate()
+    }
+  }
+}
+
+/// Runs blocking work on a thread of its own: Swift's cooperative pool has none to spare.
+func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    let thread = Thread.start { continuation.resume(with: Result(catching: work)) }
+    switch thread {
+    case .success(let thread): pthread_detach(thread)
+    case .failure(let errno): continuation.resume(throwing: errno)
+    }
+  }
+}
+
+/// Runs `count` copies of `work` on threads of their own and waits for all.
+func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) async throws {
+  try await withThrowingTaskGroup(of: Void.self) { group in
+    for number in 0..<count { group.addTask { try await onThread { work(number) } } }
+    try await group.waitForAll()
+  }
+}
+
+/// The error of a blocking call, or nil where there was none.
+func failure(_ work: () throws(NBDError) -> Void) -> NBDError? {
+  do throws(NBDError) {
+    try work()
+    return nil
+  } catch { return error }
+}
