@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 
 /// How clients reach a server.
@@ -74,5 +75,18 @@ public enum Endpoint: Sendable {
     _ address: inout sockaddr_in, _ body: (UnsafeMutablePointer<sockaddr>) -> R
   ) -> R {
     withUnsafeMutablePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
+  }
+}
+
+extension Endpoint {
+  /// How many clients are connected to this Unix socket now.
+  public func connectionCount() throws -> Int {
+    guard case .unix(let path) = self else { throw TestFailure("counts Unix sockets only") }
+    let table = try String(contentsOfFile: "/proc/net/unix", encoding: .utf8)
+    return table.split(separator: "\n").count { line in
+      // Num RefCount Protocol Flags Type State Inode Path; state 03 is connected, and only the server's end has the path.
+      let fields = line.split(separator: " ")
+      return fields.count == 8 && fields[5] == "03" && fields[7] == path
+    }
   }
 }

@@ -1,0 +1,57 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension MountTests {
+  @Suite struct ParallelismTests {
+    /// One slow server, many readers: each answer takes half a second, so that 40 answers one after another would take 20.
+    @Test(arguments: Client.all)
+    func fortyParallelReadsTakeAsLongAsOne(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let server = ServerKind.nbdkit(["-t", "64", "--filter=delay", "memory", "64M", "rdelay=500ms"])
+        try await withMountedServer(server, by: client, in: directory) { mount in
+          let output = try await mount.succeed([
+            "fio", "--name=parallel", "--filename=\(mount.file)", "--size=64m", "--rw=randread", "--bs=4k",
+            "--ioengine=libaio", "--direct=1", "--iodepth=40", "--number_ios=40", "--output-format=json",
+          ])
+          let report = try JSONDecoder().decode(FioReport.self, from: Data(output.stdout.utf8))
+          let read = try #require(report.jobs.first?.read)
+          #expect(read.total_ios == 40)
+          #expect(read.clat_ns.max >= 500_000_000, "the server was to be slow")
+          #expect(read.clat_ns.max < 1_000_000_000)
+        }
+      }
+    }
+
+    /// A server that does not promise consistent connections gets one, one that does gets all that were asked for.
+    @Test(arguments: Client.all, [true, false])
+    func asManyConnectionsAsTheServerAllows(_ client: Client, _ allowsSeveral: Bool) async throws {
+      try await withTemporaryDirectory { directory in
+        let arguments =
+          allowsSeveral
+          ? ["memory", "64M"] : ["--filter=multi-conn", "memory", "64M", "multi-conn-mode=disable"]
+        try await withServer(.nbdkit(arguments), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            // Some clients open the other connections only when there is something to do.
+            try await mount.succeed([
+              "fio", "--name=busy", "--filename=\(mount.file)", "--size=16m", "--rw=randread", "--bs=4k",
+              "--ioengine=libaio", "--direct=1", "--iodepth=32", "--output=/dev/null",
+            ])
+            let count = try server.endpoint.connectionCount()
+            #expect(count == (allowsSeveral ? client.connections : 1))
+          }
+        }
+      }
+    }
+  }
+
+  private struct FioReport: Decodable {
+    struct Latency: Decodable { let max: Double }
+    struct Direction: Decodable {
+      let total_ios: Int
+      let clat_ns: Latency
+    }
+    struct Job: Decodable { let read: Direction }
+    let jobs: [Job]
+  }
+}
