@@ -30,13 +30,11 @@ import Testing
     }
   }
 
-  private func read(_ client: NBDClient, _ buffer: UnsafeMutableRawBufferPointer, _ interrupter: Interrupter) -> NBDError? {
-    failure { () throws(NBDError) in
-      try client.connections.perform(
-        Operation(
-          .read, offset: 0, length: UInt64(buffer.count), buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
-        interruptible: { interrupter.arm($0) }, settled: { interrupter.disarm() })
-    }
+  private func read(_ client: NBDClient, _ buffer: UnsafeMutableRawBufferPointer, _ interrupter: Interrupter) -> Outcome {
+    client.connections.run(
+      Operation(.read, offset: 0, length: UInt64(buffer.count), buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
+      interruptible: { interrupter.arm($0) }, settled: { interrupter.disarm() }
+    ).0
   }
 
   @Test func aCancelledReadReturnsThoughTheServerHangs() async throws {
@@ -52,7 +50,7 @@ import Testing
     }
     let client = try await onThread { try server.client() }
     let interrupter = Interrupter()
-    async let result = onThread { () -> NBDError? in
+    async let result = onThread { () -> Outcome in
       let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 100_000, alignment: 16)
       defer { buffer.deallocate() }
       return self.read(client, buffer, interrupter)
@@ -86,13 +84,11 @@ import Testing
       var byte: UInt8 = 0
       withUnsafeMutableBytes(of: &byte) { buffer in
         for _ in 0..<200 {
-          let error = failure { () throws(NBDError) in
-            // Cancelled at once, on the way in.
-            try client.connections.perform(
-              Operation(.read, length: 1, buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
-              interruptible: { $0.cancel() })
-          }
-          if error != .abandoned { Issue.record("\(String(describing: error))") }
+          // Cancelled at once, on the way in.
+          let (outcome, _) = client.connections.run(
+            Operation(.read, length: 1, buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
+            interruptible: { $0.cancel() })
+          if outcome != .abandoned { Issue.record("\(outcome)") }
         }
       }
       if let error = failure({ () throws(NBDError) in try client.flush() }) { Issue.record("\(error)") }
@@ -110,7 +106,7 @@ import Testing
       let interrupter = Interrupter()
       let isOver = Atomic<Bool>(false)
       let ended = Moment()
-      let storm = Thread.start {
+      let storm = try? POSIXThread.start("a storm") {
         while !isOver.load(ordering: .acquiring) { if !interrupter.cancel() { sched_yield() } }
         ended.happened()
       }
@@ -119,16 +115,16 @@ import Testing
       for _ in 0..<300 {
         buffer.initializeMemory(as: UInt8.self, repeating: 0)
         switch self.read(client, buffer, interrupter) {
-        case nil:
+        case .success:
           done.add(1, ordering: .relaxed)
           if !buffer.elementsEqual(pattern(4096)) { Issue.record("a success without its data") }
         case .abandoned: abandoned.add(1, ordering: .relaxed)
-        case let error: Issue.record("\(String(describing: error))")
+        case let outcome: Issue.record("\(outcome)")
         }
       }
       isOver.store(true, ordering: .releasing)
       ended.wait()
-      if case .success(let thread) = storm { pthread_join(thread, nil) }
+      if let storm { pthread_join(storm, nil) }
     }
     #expect(abandoned.load(ordering: .relaxed) + done.load(ordering: .relaxed) == 1200)
     try await onThread {
@@ -153,17 +149,15 @@ import Testing
     }
     let client = try await onThread { try server.client() }
     let interrupter = Interrupter()
-    async let result = onThread { () -> NBDError? in
+    async let result = onThread { () -> Outcome in
       let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
       buffer.initializeMemory(as: UInt8.self, repeating: 3)
-      let error = failure { () throws(NBDError) in
-        try client.connections.perform(
-          Operation(.write, length: UInt64(count), buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
-          interruptible: { interrupter.arm($0) }, settled: { interrupter.disarm() })
-      }
+      let (outcome, _) = client.connections.run(
+        Operation(.write, length: UInt64(count), buffer: buffer.baseAddress, token: Token(.mailbox, 0)),
+        interruptible: { interrupter.arm($0) }, settled: { interrupter.disarm() })
       buffer.initializeMemory(as: UInt8.self, repeating: 0xdd)
       buffer.deallocate()
-      return error
+      return outcome
     }
     try await onThread {
       #expect(hasHeader.wait())

@@ -49,10 +49,13 @@ package final class ConnectionSet: Sendable {
   package var isAlive: Bool { reactors.contains(where: \.isAlive) }
 
   /// Carries out `operation` and blocks until it is done. Returns the extents of a block status operation, by context.
+  /// The closures are those of ``run(_:interruptible:settled:)``.
   @discardableResult
-  package func perform(_ operation: Operation) throws(NBDError) -> [[Extent]] {
+  package func perform(
+    _ operation: Operation, interruptible: (Canceller) -> Void = { _ in }, settled: () -> Void = {}
+  ) throws(NBDError) -> [[Extent]] {
     try export.check(operation)
-    let (outcome, extents) = run(operation)
+    let (outcome, extents) = run(operation, interruptible: interruptible, settled: settled)
     try check(outcome)
     return extents
   }

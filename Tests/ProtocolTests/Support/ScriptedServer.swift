@@ -197,13 +197,13 @@ final class ScriptedServer: Sendable {
     }
     try #require(isListening)
     let box = Box()
-    acceptor = try Thread.start {
+    acceptor = try POSIXThread.start("a scripted server") {
       while true {
         let socket = accept(listener, nil, nil)
         guard socket >= 0, let server = box.server else { return }
         server.run(socket, offer, script)
       }
-    }.get()
+    }
     box.server = self
   }
 
@@ -214,14 +214,14 @@ final class ScriptedServer: Sendable {
 
   private func run(_ socket: Int32, _ offer: Offer, _ script: @escaping @Sendable (Connection) -> Void) {
     let number = accepted.add(1, ordering: .acquiringAndReleasing).oldValue
-    let thread = Thread.start {
+    let thread = try? POSIXThread.start("a scripted connection") {
       let connection = Connection(socket: socket, offer: offer, number: number)
       if connection.negotiate() { script(connection) }
       shutdown(socket, Int32(SHUT_RDWR))
     }
     state.withLock {
       $0.sockets.append(socket)
-      if let thread = try? thread.get() { $0.threads.append(thread) }
+      if let thread { $0.threads.append(thread) }
     }
   }
 
@@ -280,11 +280,9 @@ final class Moment: Sendable {
 /// Runs blocking work on a thread of its own: Swift's cooperative pool has none to spare.
 func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
-    let thread = Thread.start { continuation.resume(with: Result(catching: work)) }
-    switch thread {
-    case .success(let thread): pthread_detach(thread)
-    case .failure(let errno): continuation.resume(throwing: errno)
-    }
+    do {
+      pthread_detach(try POSIXThread.start("a test") { continuation.resume(with: Result(catching: work)) })
+    } catch { continuation.resume(throwing: error) }
   }
 }
 
