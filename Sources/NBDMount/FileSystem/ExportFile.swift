@@ -11,6 +11,8 @@ final class ExportFile: Sendable {
   let tracker: WriteTracker
   let allocation: AllocationMap
   let extents = ExtentCache()
+  /// Signalled when the kernel's cache believes the file to be larger than it is: see ``SizeKeeper``.
+  let overrun = Semaphore()
   /// Open file descriptions that may write.
   private let writers = Atomic<Int>(0)
 
@@ -51,7 +53,8 @@ final class ExportFile: Sendable {
       Operation(.read, offset: offset, length: length, token: Self.token))
   }
 
-  /// write(2). What lies beyond the end has no room: as on a device, the part inside is written.
+  /// write(2). What lies beyond the end has no room: as on a device, the part inside is written. A writer is told how much
+  /// that was; the kernel's cache takes no notice of how much, so that it gets an error, for whoever calls fsync or close.
   ///
   /// - Parameters:
   ///   - isDirect: it comes from the writer itself and not from the kernel's cache.
@@ -61,11 +64,16 @@ final class ExportFile: Sendable {
   ) -> FileRequest.Step {
     guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
     guard count > 0 else { return .reply(.written(0)) }
-    guard offset < export.size else { return .reply(.error(ENOSPC)) }
+    guard offset < export.size else {
+      if !isDirect { overrun.signal() }
+      return .reply(.error(ENOSPC))
+    }
     let length = min(UInt64(count), export.size - offset)
     let isDurable = isDirect && flags & O_DSYNC != 0
     return ask(
-      FileRequest(kind: .write(isDurable: isDurable), offset: offset, length: length),
+      FileRequest(
+        kind: .write(isDurable: isDurable, isOverrun: !isDirect && length < UInt64(count)), offset: offset,
+        length: length),
       Operation(
         .write, flags: isDurable ? .fua : [], offset: offset, length: length, buffer: data, token: Self.token))
   }
@@ -137,10 +145,14 @@ final class ExportFile: Sendable {
     switch request.kind {
     case .read:
       return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
-    case .write(let isDurable):
+    case .write(let isDurable, let isOverrun):
       guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
       if !isDurable { tracker.wrote(request.offset, request.length) }
       changed(request.length)
+      if isOverrun {
+        overrun.signal()
+        return .reply(.error(ENOSPC))
+      }
       return .reply(.written(Int(request.length)))
     case .sync(let flush):
       let isDurable = tracker.endFlush(flush, succeeded: outcome.isSuccess)

@@ -11,8 +11,9 @@ import NBDProtocol
 struct FileRequest {
   enum Kind {
     case read
-    /// `isDurable`: it was sent with FUA, so that nothing is left to flush.
-    case write(isDurable: Bool)
+    /// `isDurable`: it was sent with FUA, so that nothing is left to flush. `isOverrun`: the kernel's cache wanted to write
+    /// more than there is room for.
+    case write(isDurable: Bool, isOverrun: Bool)
     /// fsync, or the flush that close(2) causes.
     case sync(WriteTracker.Flush)
     /// fallocate that makes zeros.

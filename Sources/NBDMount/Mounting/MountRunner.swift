@@ -37,6 +37,7 @@ struct MountRunner {
       let table = try MountTable.current()
       ending = try Ending(mountpoint, table) { served.stop() }
       try ending.startTakingSignals()
+      try SizeKeeper.start(served.file, path: mountpoint.exportPath)
       if let entry = table.mount(at: mountpoint.path) { MountTuning(entry).apply(readAhead: configuration.readAhead) }
       served.scan.wait(milliseconds: Deadline.scan)
       try ready.announce(configuration)

@@ -22,7 +22,7 @@ struct Served: Sendable {
   private let mount: Mount
   private let configuration: MountConfiguration
 
-  private var file: ExportFile { mount.file }
+  var file: ExportFile { mount.file }
 
   /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
   /// mounted where it throws.

@@ -1,0 +1,31 @@
+import Logging
+import NBDProtocol
+
+/// Has the kernel take back a size that the file cannot have.
+///
+/// With the writeback cache, the kernel is the one who knows a file's size: a buffered write beyond the end succeeds, the
+/// file seems to have grown, and the error comes with fsync or close. Nothing that we answer makes it smaller again, but
+/// truncating it does; which a child has to do, since we must not wait for our own mount.
+enum SizeKeeper {
+  /// A child that hangs with its server is given up after this.
+  private static let deadline = Duration.seconds(30)
+
+  /// Watches `file`, mounted at `path`, for as long as the process lives.
+  static func start(_ file: ExportFile, path: String) throws(NBDError) {
+    guard file.cache == .writeback else { return }
+    try POSIXThread.startDetached("the keeper of the size") {
+      while true {
+        file.overrun.wait()
+        // Many writes may have failed at once; one truncation is enough for them.
+        while file.overrun.wait(milliseconds: 0) {}
+        do throws(NBDError) {
+          let result = try HelperProcess.run(
+            ["truncate", "--no-create", "--size=\(file.export.size)", "--", path], deadline: deadline)
+          if !result.succeeded { Logger(label: "nbdmount").debug("truncate: \(result.explanation)") }
+        } catch {
+          Diagnostics.warning("the file may seem larger than it is: \(error)")
+        }
+      }
+    }
+  }
+}
