@@ -38,7 +38,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
-    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol"]),
+    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "TestSupport"]),
 
     // The command line and the process-level parts of a mount's life; nothing is mounted.
     .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),
