@@ -92,12 +92,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await way.withServerOf(size: 64 * mib, in: directory) { server in
           try await way.mount(server, in: directory) { mount in
-            try await mount.succeed(
-              [
-                "fio", "--name=verify", "--filename=\(mount.file)", "--size=64m", "--rw=randwrite", "--bsrange=4k-1m",
-                "--ioengine=libaio", "--direct=1", "--iodepth=32", "--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0",
-                "--output=/dev/null",
-              ], within: .seconds(120))
+            try await mount.succeed(fioVerify(mount.file), within: .seconds(120))
           }
         }
       }
@@ -143,4 +138,13 @@ func withExt4(
     throw error
   }
   try await mount.succeed(["losetup", "--detach", device])
+}
+
+/// Random direct writes of random sizes, 32 at a time, over 64 MiB, each read back and checked.
+func fioVerify(_ file: String) -> [String] {
+  [
+    "fio", "--name=verify", "--filename=\(file)", "--size=64m", "--rw=randwrite", "--bsrange=4k-1m",
+    "--ioengine=libaio", "--direct=1", "--iodepth=32", "--verify=crc32c", "--verify_fatal=1",
+    "--verify_state_save=0", "--output=/dev/null",
+  ]
 }

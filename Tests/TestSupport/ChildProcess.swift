@@ -99,6 +99,25 @@ public final class ChildProcess: Sendable {
     return await ended.value(within: deadline) != nil
   }
 
+  /// Returns once the process has `path` open.
+  public func waitUntilItHolds(_ path: String, within deadline: Duration = .seconds(10)) async throws {
+    let directory = "/proc/\(pid)/fd"
+    try await poll("\(path) to be open", within: deadline) {
+      let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+      return descriptors.contains {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")) == path
+      }
+    }
+  }
+
+  /// Its own child processes now.
+  public func children() throws -> [pid_t] {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").flatMap { thread in
+      let list = try String(contentsOfFile: "/proc/\(pid)/task/\(thread)/children", encoding: .utf8)
+      return list.split(separator: " ").compactMap { pid_t($0) }
+    }
+  }
+
   private func reap() {
     // WNOWAIT leaves a zombie that holds the pid until signal() can no longer be in the middle of using it.
     var information = siginfo_t()

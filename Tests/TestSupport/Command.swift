@@ -47,3 +47,13 @@ public func succeed(
   guard output.succeeded else { throw TestFailure("\(output)") }
   return output
 }
+
+/// Waits for something in another process that no event tells us of.
+func poll(_ what: String, within deadline: Duration, _ condition: () async -> Bool) async throws {
+  let clock = ContinuousClock()
+  let end = clock.now + deadline
+  while await !condition() {
+    guard clock.now < end else { throw TestFailure("waited \(deadline) for \(what)") }
+    try await Task.sleep(for: .milliseconds(5))
+  }
+}

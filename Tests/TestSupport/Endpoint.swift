@@ -1,4 +1,3 @@
-import Foundation
 import Glibc
 
 /// How clients reach a server.
@@ -33,16 +32,9 @@ public enum Endpoint: Sendable {
     return UInt16(bigEndian: address.sin_port)
   }
 
-  /// True as soon as somebody listens, false when nobody does within `deadline`.
-  func acceptsConnections(within deadline: Duration) async -> Bool {
-    let clock = ContinuousClock()
-    let end = clock.now + deadline
-    while clock.now < end {
-      if connects() { return true }
-      // No event tells another process's listen(); a server that can say it is ready is not asked this way.
-      try? await Task.sleep(for: .milliseconds(5))
-    }
-    return false
+  /// Returns as soon as somebody listens: no event tells another process's listen().
+  func waitForListener(within deadline: Duration) async throws {
+    try await poll("a server on \(uri())", within: deadline) { connects() }
   }
 
   private func connects() -> Bool {
@@ -75,20 +67,5 @@ public enum Endpoint: Sendable {
     _ address: inout sockaddr_in, _ body: (UnsafeMutablePointer<sockaddr>) -> R
   ) -> R {
     withUnsafeMutablePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
-  }
-}
-
-extension Endpoint {
-  /// How many clients are connected to this Unix socket now.
-  public func connectionCount() throws -> Int {
-    guard case .unix(let path) = self else { throw TestFailure("counts Unix sockets only") }
-    // To the end: one read of a file in /proc gives a part of it.
-    let bytes = try FileHandle(forReadingFrom: URL(fileURLWithPath: "/proc/net/unix")).readToEnd() ?? Data()
-    let table = String(decoding: bytes, as: UTF8.self)
-    return table.split(separator: "\n").count { line in
-      // Num RefCount Protocol Flags Type State Inode Path; state 03 is connected, and only the server's end has the path.
-      let fields = line.split(separator: " ")
-      return fields.count == 8 && fields[5] == "03" && fields[7] == path
-    }
   }
 }

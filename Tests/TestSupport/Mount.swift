@@ -75,13 +75,25 @@ public final class Mount: Sendable {
     return try await process.exitStatus(within: deadline)
   }
 
+  /// Sends `nbdmount` a signal, and returns how it ended.
+  public func end(_ signal: Int32, within deadline: Duration = .seconds(60)) async throws -> ExitStatus {
+    process.signal(signal)
+    return try await process.exitStatus(within: deadline)
+  }
+
+  /// Returns once the kernel has requests that `nbdmount` has not answered.
+  public func waitUntilRequestsWait() async throws {
+    guard let entry else { throw TestFailure("not mounted: \(mountpoint)") }
+    try await FuseConnection(entry).waitUntilRequestsWait()
+  }
+
   /// Runs a command on the mounted file. One that hangs is freed by aborting the file system, and the test fails.
   @discardableResult
   public func run(
     _ command: [String], within deadline: Duration = .seconds(60)
   ) async throws -> CommandOutput {
     let entry = self.entry
-    return try await TestSupport.run(command, within: deadline, unhang: { if let entry { MountTable.abort(entry) } })
+    return try await TestSupport.run(command, within: deadline, unhang: { if let entry { try? FuseConnection(entry).abort() } })
   }
 
   /// Runs a command on the mounted file that has to succeed.
@@ -98,7 +110,7 @@ public final class Mount: Sendable {
       _ = try? await TestSupport.run(["fusermount3", "-u", mountpoint], within: .seconds(5))
       if self.entry != nil {
         _ = try? await TestSupport.run(["umount", "-l", mountpoint], within: .seconds(5))
-        MountTable.abort(entry)
+        try? FuseConnection(entry).abort()
       }
     }
     if await process.ended.value(within: .seconds(1)) == nil { await process.terminate() }

@@ -21,14 +21,6 @@ public enum MountTable {
   /// The mount on top at `path`, if there is one.
   public static func entry(at path: String) -> MountTableEntry? { current().last { $0.mountpoint == path } }
 
-  /// Makes the kernel give up on the FUSE connection of `entry`: every caller stuck in it gets an error.
-  public static func abort(_ entry: MountTableEntry) {
-    let descriptor = open("/sys/fs/fuse/connections/\(entry.minor)/abort", O_WRONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { return }
-    _ = write(descriptor, "1", 1)
-    close(descriptor)
-  }
-
   private static func parse(_ line: Substring) -> MountTableEntry? {
     // id parent major:minor root mountpoint options [optional...] - type source superoptions
     let fields = line.split(separator: " ").map(String.init)

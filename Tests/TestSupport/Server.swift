@@ -20,6 +20,16 @@ public final class Server: Sendable {
     if let daemon { kill(daemon, signal) } else { process.signal(signal) }
   }
 
+  /// How many sockets the server has open now: those it listens on, and one for each client.
+  public func socketCount() throws -> Int {
+    let directory = "/proc/\(daemon ?? process.pid)/fd"
+    return try FileManager.default.contentsOfDirectory(atPath: directory).count { descriptor in
+      // One that was closed since the directory was read is none.
+      let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\(descriptor)")
+      return target?.hasPrefix("socket:") ?? false
+    }
+  }
+
   /// Kills the server as a crash would.
   public func crash() async throws {
     signal(SIGKILL)
@@ -88,12 +98,16 @@ public struct ServerKind: Sendable, CustomStringConvertible {
       // It forks for each client only as a daemon: the child ends at once and leaves a daemon behind.
       let process = try ChildProcess([program, "-C", configuration, "-p", pidFile])
       let status = try await process.exitStatus(within: .seconds(10))
-      // The pid file comes before the socket, so that once the socket is there, so is the pid file.
-      let isListening = status == .success ? await endpoint.acceptsConnections(within: .seconds(10)) : false
-      let daemon = (try? String(contentsOfFile: pidFile, encoding: .utf8)).flatMap { pid_t($0.filter(\.isNumber)) }
-      guard isListening, let daemon else {
-        if let daemon { kill(daemon, SIGKILL) }
-        throw TestFailure("nbd-server does not listen (\(status))\n\(process.stderr)")
+      guard status == .success else { throw TestFailure("nbd-server: \(status)\n\(process.stderr)") }
+      // The pid file comes before the socket: once the socket is there, so is the pid file.
+      let isListening = (try? await endpoint.waitForListener(within: .seconds(10))) != nil
+      let text = try? String(contentsOfFile: pidFile, encoding: .utf8)
+      guard let daemon = text.flatMap({ pid_t($0.filter(\.isNumber)) }) else {
+        throw TestFailure("nbd-server left no pid file\n\(process.stderr)")
+      }
+      guard isListening else {
+        kill(daemon, SIGKILL)
+        throw TestFailure("nbd-server does not listen\n\(process.stderr)")
       }
       return Server(endpoint: endpoint, process: process, daemon: daemon)
     }

@@ -1,0 +1,88 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension MountTests {
+  /// Who may mount, and who may look.
+  @Suite struct UserTests {
+    static let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+    @Test(arguments: Client.perEngine)
+    func otherUsersAreLockedOut(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withMountedServer(.nbdkit(["pattern", "1M"]), by: client, in: directory) { mount in
+          for command in [["cat", mount.file], ["ls", mount.mountpoint], ["stat", mount.file]] {
+            let output = try await mount.run(Self.nobody + command)
+            #expect(output.stderr.contains("Permission denied"), "\(output)")
+          }
+        }
+      }
+    }
+
+    /// The kernel then checks the modes, which let others read and write.
+    @Test(arguments: Client.perEngine)
+    func allowOtherLetsOtherUsersIn(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withMountedServer(
+          .nbdkit(["memory", "1M"]), options: ["-o", "allow_other"], by: client, in: directory
+        ) { mount in
+          #expect(mount.entry?.options.contains("default_permissions") == true)
+          let mode = try await statField("%a", of: mount.file, mount)
+          #expect(mode == "666")
+          try await mount.succeed(Self.nobody + copyRange(0, 4096, from: "/dev/zero", to: mount.file))
+        }
+      }
+    }
+
+    @Test(arguments: Client.perEngine)
+    func ownerAndModeAreTheOptions(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let options = ["-o", "allow_other,uid=65534,gid=65533,umask=0137"]
+        try await withMountedServer(.nbdkit(["memory", "1M"]), options: options, by: client, in: directory) { mount in
+          let owner = try await statField("%u %g %a", of: mount.file, mount)
+          #expect(owner == "65534 65533 640")
+          try await mount.succeed(Self.nobody + ["dd", "if=\(mount.file)", "of=/dev/null"])
+        }
+      }
+    }
+
+    /// With a /dev/fuse that is open to everybody, as distributions have it, in a mount namespace of its own.
+    @Test(arguments: Client.perEngine)
+    func ordinaryUserMountsAndUnmounts(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        // The program's own directory may be closed to others.
+        let program = directory / "nbdmount"
+        try await succeed(["install", "-m", "0755", try Layout.nbdmount(), program])
+        let home = try directory.subdirectory("home")
+        let mountpoint = home + "/mnt"
+        let pidFile = home + "/pid"
+        try await succeed(["chown", "65534:65534", home])
+        try await succeed(Self.nobody + ["mkdir", mountpoint])
+        let image = try await Pattern.file("image", size: mib, in: directory)
+        try await succeed(["chmod", "0666", image])
+
+        let device = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse"
+        let child = try ChildProcess(
+          ["unshare", "--mount", "sh", "-c", "\(device) && exec \"$@\"", "sh"] + Self.nobody
+            + [program, "--engine", client.engine.rawValue, "-P", pidFile, mountpoint, "[", "nbdkit", "file", image, "]"])
+        do {
+          try await FileArrival.wait(for: pidFile, by: child, within: .seconds(20))
+          let inside = ["nsenter", "--target", "\(child.pid)", "--mount"]
+          let file = mountpoint + "/nbd"
+          try await succeed(inside + Self.nobody + ["cmp", image, file])
+          try await succeed(inside + Self.nobody + copyRange(5, 70_000, from: "/dev/zero", to: file))
+          let root = try await run(inside + ["cat", file])
+          #expect(root.stderr.contains("Permission denied"), "root is another user")
+          try await succeed(inside + Self.nobody + ["fusermount3", "-u", mountpoint])
+          #expect(try await child.exitStatus(within: .seconds(20)) == .success)
+        } catch {
+          // Its mount goes with its namespace.
+          await child.terminate()
+          throw error
+        }
+        let zeros = try await run(["cmp", "--ignore-initial=5:0", "--bytes=70000", image, "/dev/zero"])
+        #expect(zeros.succeeded)
+      }
+    }
+  }
+}
