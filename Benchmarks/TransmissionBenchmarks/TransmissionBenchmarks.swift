@@ -48,7 +48,7 @@ private func roundTrips(_ server: inout FakeServer, _ command: Command, _ length
   }
 }
 
-/// One batch of small reads, of which `measured` says what counts.
+/// Submitting small reads, and nothing else.
 private func encodeReads(_ benchmark: Benchmark, _ replies: Export.Replies) {
   var server = FakeServer(replies)
   for round in 0..<2 {
@@ -63,6 +63,7 @@ private func encodeReads(_ benchmark: Benchmark, _ replies: Export.Replies) {
   }
 }
 
+/// Parsing the replies to small reads, and nothing else.
 private func parseReads(_ benchmark: Benchmark, _ replies: Export.Replies, _ reply: FakeServer.ReadReply) {
   var server = FakeServer(replies, reply)
   for round in 0..<2 {
@@ -79,6 +80,7 @@ private func parseReads(_ benchmark: Benchmark, _ replies: Export.Replies, _ rep
   }
 }
 
+/// All that the machine does for an operation.
 private func roundTrip(_ benchmark: Benchmark, _ replies: Export.Replies, _ command: Command) {
   var server = FakeServer(replies)
   // The first time, buffers that are kept afterwards may be allocated.
@@ -92,7 +94,7 @@ let benchmarks: @Sendable () -> Void = {
     maxDuration: .milliseconds(500), maxIterations: 1000)
 
   // Shows that the zeros below are counted, and not a counter that counts nothing.
-  Benchmark("control: one allocation for each operation") { benchmark in
+  Benchmark("control-one-allocation-each") { benchmark in
     measure(benchmark) {
       for _ in 0..<operations { blackHole(UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 8).freed()) }
     }
@@ -104,16 +106,16 @@ let benchmarks: @Sendable () -> Void = {
   for (name, replies) in forms {
     if replies != .structured {
       // Structured replies do not change the requests.
-      Benchmark("encode a read, \(replies == .extended ? "extended" : "compact") header") {
+      Benchmark("encode-read-\(replies == .extended ? "extended" : "compact")") {
         encodeReads($0, replies)
       }
     }
-    Benchmark("parse the reply to a read, \(name), whole") { parseReads($0, replies, .whole) }
+    Benchmark("parse-read-\(name)-whole") { parseReads($0, replies, .whole) }
     if replies != .simple {
-      Benchmark("parse the reply to a read, \(name), in chunks") { parseReads($0, replies, .chunked) }
+      Benchmark("parse-read-\(name)-chunks") { parseReads($0, replies, .chunked) }
     }
-    Benchmark("4 KiB read, submitted to completed, \(name)") { roundTrip($0, replies, .read) }
-    Benchmark("4 KiB write, submitted to completed, \(name)") { roundTrip($0, replies, .write) }
+    Benchmark("submit-to-complete-read-4k-\(name)") { roundTrip($0, replies, .read) }
+    Benchmark("submit-to-complete-write-4k-\(name)") { roundTrip($0, replies, .write) }
   }
 }
 

@@ -32,12 +32,16 @@ class Client:
         mountpoint, pid_file, log = directory / "mount", directory / "pid", directory / "log"
         mountpoint.mkdir()
         command = self.arguments(mountpoint, pid_file, address, size)
-        with running(command, log) as process:
+        with running(command, log, self.environment()) as process:
             wait_until(lambda: has_content(pid_file), process, log)
             try:
                 yield Target(file=str(mountpoint / "nbd"), uri=address and address.uri, usage=Usage(process.pid))
             finally:
                 unmount(mountpoint, process)
+
+    def environment(self):
+        """What is set for the client alone."""
+        return {}
 
     def arguments(self, mountpoint, pid_file, address, _size):
         return [*self.command, "-P", pid_file, mountpoint, address.uri]

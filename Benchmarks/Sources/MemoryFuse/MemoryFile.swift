@@ -17,7 +17,7 @@ enum MemoryFile {
     var table = fuse_lowlevel_ops()
     table.`init` = { _, connection in
       guard let connection else { return }
-      connection.pointee.max_write = maxWrite
+      connection.pointee.max_write = MemoryFile.maxWrite
       connection.pointee.max_background = 256
     }
     table.lookup = { request, _, name in
@@ -27,20 +27,20 @@ enum MemoryFile {
         return
       }
       var entry = fuse_entry_param()
-      entry.ino = inode
-      entry.attr = attributes(of: inode)
+      entry.ino = MemoryFile.inode
+      entry.attr = MemoryFile.attributes(of: MemoryFile.inode)
       entry.attr_timeout = 3600
       entry.entry_timeout = 3600
       fuse_reply_entry(request, &entry)
     }
     table.getattr = { request, inode, _ in
       guard let request else { return }
-      var answer = attributes(of: inode)
+      var answer = MemoryFile.attributes(of: inode)
       fuse_reply_attr(request, &answer, 3600)
     }
     table.setattr = { request, inode, _, _, _ in
       guard let request else { return }
-      var answer = attributes(of: inode)
+      var answer = MemoryFile.attributes(of: inode)
       fuse_reply_attr(request, &answer, 3600)
     }
     table.open = { request, _, information in
@@ -56,8 +56,8 @@ enum MemoryFile {
     table.release = { request, _, _ in
       if let request { fuse_reply_err(request, 0) }
     }
-    guard let session = cfuse_session_new(&arguments, &table, nil) else { fail("libfuse does not start") }
-    guard fuse_session_mount(session, path) == 0 else { fail("cannot mount at \(path)") }
+    guard let session = cfuse_session_new(&arguments, &table, nil) else { MemoryFuseCommand.fail("libfuse does not start") }
+    guard fuse_session_mount(session, path) == 0 else { MemoryFuseCommand.fail("cannot mount at \(path)") }
     return session
   }
 
