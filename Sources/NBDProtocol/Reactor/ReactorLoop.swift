@@ -120,7 +120,8 @@ package struct ReactorLoop: ~Copyable {
 
   private mutating func send() -> Bool {
     guard !machine.output.isEmpty else { return false }
-    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 256) { vectors in
+    // Of at most 1024 bytes: a larger temporary allocation is one on the heap, for each send.
+    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 64) { vectors in
       var message = msghdr()
       message.msg_iov = vectors.baseAddress
       message.msg_iovlen = machine.output.fill(vectors)

@@ -1,0 +1,141 @@
+"""The Markdown report of one run."""
+
+from .clients import FUSE_ALONE, NBD_ALONE, NBDFUSE, PEERS, REACTOR
+from .targets import evaluate
+
+
+def number(value, unit):
+    if unit == "s":
+        return f"{value:.2f}"
+    return f"{value:,.0f}"
+
+
+def ratio(spread):
+    if spread is None:
+        return "-"
+    digits = 1 if spread.median >= 10 else 2
+    return f"{spread.median:.{digits}f} ({spread.least:.{digits}f}-{spread.most:.{digits}f})"
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def value_cell(summary, group, workload, client):
+    spread = summary.spread(group.name, workload.name, client)
+    if spread is None:
+        return "-"
+    bound = "> " if summary.is_bound(group.name, workload.name, client) else ""
+    return bound + number(spread.median, workload.unit)
+
+
+def values_table(summary, group):
+    header = ["workload", "unit", *group.clients]
+    rows = [
+        [workload.title, workload.unit, *(value_cell(summary, group, workload, client) for client in group.clients)]
+        for workload in group.workloads
+    ]
+    return table(header, rows)
+
+
+def ratios_table(summary, group):
+    """Every client against nbdfuse: more is better, also where a time was taken."""
+    others = [client for client in group.clients if client in PEERS and client != NBDFUSE]
+    rows = []
+    for workload in group.workloads:
+        row = [workload.title]
+        for client in others:
+            bound = "> " if summary.is_bound(group.name, workload.name, NBDFUSE) else ""
+            row.append(bound + ratio(summary.ratio(group.name, workload.name, client, NBDFUSE)))
+        rows.append(row)
+    return table(["workload, times nbdfuse", *others], rows)
+
+
+def cpu_table(summary, group):
+    clients = [client for client in group.clients if client in PEERS]
+    rows = []
+    for workload in group.workloads:
+        cells = []
+        for client in clients:
+            spread = summary.spread(group.name, workload.name, client, "cpuMicrosecondsPerOperation")
+            peak = summary.spread(group.name, workload.name, client, "peakKiB")
+            cells.append(f"{spread.median:,.1f} / {peak.most / 1024:,.0f}" if spread and peak else "-")
+        rows.append([workload.title, *cells])
+    return table(["workload, us / MiB", *clients], rows)
+
+
+def limits_table(summary, group):
+    rows = []
+    for workload in group.workloads:
+        share = summary.limit_share(group.name, workload.name, REACTOR)
+        if share is None:
+            continue
+        cells = [value_cell(summary, group, workload, client) for client in (FUSE_ALONE, NBD_ALONE, REACTOR)]
+        rows.append([workload.title, workload.unit, *cells, f"{share.median:.0%} ({share.least:.0%}-{share.most:.0%})"])
+    return table(["workload", "unit", FUSE_ALONE, NBD_ALONE, REACTOR, "of the composed limit"], rows)
+
+
+def counts_table(counts):
+    rows = []
+    for row in counts:
+        calls = ", ".join(f"{name} {count:.3f}" for name, count in row["systemCalls"].items())
+        total = sum(row["systemCalls"].values())
+        rows.append([row["engine"], row["workload"], f"{row['allocationsPerOperation']:.3f}", f"{total:.2f}", calls])
+    return table(["engine", "4k workload", "allocations", "system calls", "which"], rows)
+
+
+def machine_section(result):
+    machine, run = result["machine"], result["run"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return [
+        f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), {machine['memoryGiB']} GiB of memory, "
+        f"{machine['system']}, kernel {machine['kernel']}, as {'root' if machine['isRoot'] else 'an ordinary user'}.",
+        f"{versions}.",
+        f"{run['rounds']} rounds, {run['seconds']} s for each fio run. Load average {run['loadBefore']:.1f} before the run"
+        + (": **other programs were busy, so these numbers are noise.**" if run["loadBefore"] > 0.5 else "."),
+    ]
+
+
+def render(result, summary, groups):
+    """The whole document."""
+    parts = [
+        "# Benchmarks",
+        "Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, against the same "
+        "server programs, one after the other in each round, each with a server of its own. A ratio is of two measurements "
+        "of one round: the median of the rounds, with the least and the most. All measurements: [results.json](results.json).",
+        *machine_section(result),
+        "## Targets",
+        table(
+            ["workload", "target", "measured (least to most)", ""],
+            [[verdict.title, verdict.target, verdict.measured, verdict.outcome]
+             for verdict in evaluate(summary, result["counts"])]),
+    ]
+    if result["chart"]:
+        parts.append("![throughput against nbdfuse](chart.svg)")
+    for group in groups:
+        parts += [f"## {group.name}: {group.server.title}", "Medians:", values_table(summary, group)]
+        if NBDFUSE in group.clients:
+            parts += ["Against nbdfuse, more is better:", ratios_table(summary, group)]
+            parts += [
+                "CPU time of the client for each operation, in microseconds (of `dd`: for each of its blocks), and the most "
+                "memory it had resident, in MiB:",
+                cpu_table(summary, group),
+            ]
+        if FUSE_ALONE in group.clients:
+            parts += [
+                "The two limits: FUSE answered from memory by one thread, and fio driving the server without FUSE (one "
+                "connection for each job). Composed, 1 / (1/FUSE + 1/NBD) is what a program can do that does one after the other; "
+                "one that does both at the same time, or uses more connections, can do more.",
+                limits_table(summary, group),
+            ]
+    if result["counts"]:
+        tool = result["counts"][0]["countedBy"]
+        slow = ", which slows them down and so makes batches larger" if tool == "strace" else ""
+        parts += [
+            "## System calls and heap allocations of nbdmount for each operation",
+            f"nbdkit memory over a Unix socket; all threads. System calls counted by {tool}{slow}; allocations by a preloaded "
+            "`malloc`; below 0.01 they are those of opening and closing the file.",
+            counts_table(result["counts"]),
+        ]
+    return "\n\n".join(parts) + "\n"
