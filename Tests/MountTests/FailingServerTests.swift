@@ -43,15 +43,15 @@ extension MountTests {
       }
     }
 
-    /// A reader of a server that hangs can be killed; nothing stays in an uninterruptible wait.
-    @Test(arguments: Client.all)
-    func readerOfAStoppedServerCanBeKilled(_ client: Client) async throws {
+    /// A reader of a server that hangs can be killed; nothing stays in an uninterruptible wait. Of a direct read the kernel
+    /// does not even tell that its process got a signal.
+    @Test(arguments: Client.all, ["fullblock", "direct"])
+    func readerOfAStoppedServerCanBeKilled(_ client: Client, _ flag: String) async throws {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["pattern", "16M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
             server.signal(SIGSTOP)
-            let reader = try ChildProcess(read(mount))
-            try await mount.waitUntilRequestsWait()
+            let reader = try await hangingReader(of: mount, flag: flag)
             reader.signal(SIGKILL)
             let status = await reader.ended.value(within: .seconds(2))
             #expect(status == .signaled(SIGKILL))
@@ -69,8 +69,7 @@ extension MountTests {
         try await withServer(.nbdkit(["pattern", "16M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
             server.signal(SIGSTOP)
-            let reader = try ChildProcess(read(mount))
-            try await mount.waitUntilRequestsWait()
+            let reader = try await hangingReader(of: mount)
             mount.process.signal(signal)
             _ = try await mount.process.exitStatus(within: Self.hangingEnd)
             #expect(mount.entry == nil)
@@ -185,6 +184,20 @@ extension MountTests {
 private let givingUpAtOnce: [String] = []
 
 /// A read that has to ask the server.
-private func read(_ mount: Mount) -> [String] {
-  ["dd", "if=\(mount.file)", "of=/dev/null", "bs=64k", "count=1", "iflag=direct"]
+private func read(_ mount: Mount, flag: String = "direct") -> [String] {
+  ["dd", "if=\(mount.file)", "of=/dev/null", "bs=64k", "count=1", "iflag=\(flag)"]
+}
+
+/// A process that waits for a read of a server that is stopped already.
+private func hangingReader(of mount: Mount, flag: String = "direct") async throws -> ChildProcess {
+  let reader = try ChildProcess(read(mount, flag: flag))
+  do {
+    // Opening has been answered by then, so that what waits is the read.
+    try await reader.waitUntilItHolds(mount.file)
+    try await mount.waitUntilRequestsWait()
+    return reader
+  } catch {
+    await reader.terminate()
+    throw error
+  }
 }

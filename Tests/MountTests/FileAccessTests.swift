@@ -91,6 +91,27 @@ extension MountTests {
       }
     }
 
+    /// Nothing of what follows such an error keeps the mount busy.
+    @Test(arguments: Client.perEngine)
+    func unmountsRightAfterAWriteBeyondTheEnd(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(Self.server, in: directory) { server in
+          for _ in 0..<10 {
+            try await client.mount(server, in: directory) { mount in
+              // In one shell, so that the one follows on the other's heels.
+              let output = try await mount.run([
+                "sh", "-c", "echo x | dd of=\"$1\" oflag=seek_bytes seek=\"$2\" conv=notrunc,fsync; fusermount3 -u \"$3\"",
+                "sh", mount.file, "\(Self.size)", mount.mountpoint,
+              ])
+              #expect(output.stderr.contains("No space left on device"))
+              try #require(output.succeeded, "\(output)")
+              #expect(try await mount.process.exitStatus(within: .seconds(10)) == .success)
+            }
+          }
+        }
+      }
+    }
+
     @Test(arguments: Client.perEngine)
     func truncatingWorksToTheSameSizeOnly(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in

@@ -74,8 +74,8 @@ extension MountTests {
           let size = try await statField("%s", of: mount.file, mount)
           #expect(size == "0")
           try await mount.succeed(["cmp", "/dev/null", mount.file])
-          let writing = try await mount.run(["sh", "-c", "echo x | dd of=\"$1\" conv=notrunc,fsync", "sh", mount.file])
-          #expect(writing.stderr.contains("No space left on device"))
+          let writing = try await mount.run(xfsIO("pwrite -q 0 4096", flags: ["-d"], on: mount.file))
+          #expect("\(writing)".contains("No space left on device"))
         }
       }
     }
