@@ -110,9 +110,10 @@ def counts_table(counts):
 def machine_section(result):
     machine, run = result["machine"], result["run"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    user = "root" if machine["isRoot"] else "an ordinary user"
     return [
         f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), "
-        f"{machine['memoryGiB']} GiB of memory, {machine['system']}, kernel {machine['kernel']}, as {'root' if machine['isRoot'] else 'an ordinary user'}.",
+        f"{machine['memoryGiB']} GiB of memory, {machine['system']}, kernel {machine['kernel']}, as {user}.",
         f"{versions}.",
         f"{run['rounds']} rounds, {run['seconds']} s for each fio run. Load average {run['loadBefore']:.1f} before the run"
         + (": **other programs were busy, so these numbers are noise.**" if run["loadBefore"] > 0.5 else "."),
