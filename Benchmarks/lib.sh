@@ -1,5 +1,5 @@
-# What the scripts of this directory share. Sourced, after Scripts/lib.sh.
-# shellcheck shell=bash
+# What the scripts of this directory share. Sourced, after Scripts/lib.sh, which sets repo.
+# shellcheck shell=bash disable=SC2154
 
 # Sets measured_programs to the options of the Python programs that name what was built.
 measured_programs=()
@@ -16,5 +16,6 @@ build_measured_programs() {
   # shellcheck disable=SC2034
   measured_programs=(
     --nbdmount "$main/nbdmount" --memory-fuse "$own/memory-fuse" --allocation-count "$own/libAllocationCount.so"
+    --benchmarks "$repo/Benchmarks"
   )
 }

@@ -139,3 +139,5 @@ phase "newer peers" "$repo/Scripts/peers.sh"
 phase "release build" build_release
 phase "test build" swift_build "$logs/tests.log" --build-tests
 phase "tests" run_tests "$@"
+# Whoever names tests wants those only.
+[ "$#" -gt 0 ] || phase "allocations" "$repo/Benchmarks/check-allocations.sh"

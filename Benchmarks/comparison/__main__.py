@@ -6,7 +6,7 @@ import json
 import pathlib
 import sys
 
-from . import chart, counts, machine, measure, plan, report
+from . import chart, counts, machine, measure, micro, plan, report
 from .clients import all_clients, versions
 from .processes import Failure, end_on_signals
 from .summary import Summary
@@ -23,11 +23,11 @@ def parse():
     parser.add_argument("--seconds", type=float, help="how long each fio run takes (2)")
     parser.add_argument("--only", type=words, default=[], help="workloads, comma-separated: rr32,rw32")
     parser.add_argument("--groups", type=words, default=[], help="servers, comma-separated: nbdkit-unix,sparse")
-    parser.add_argument("--no-counts", action="store_true", help="do not count system calls and allocations")
+    parser.add_argument("--no-counts", action="store_true", help="no system calls, allocations and micro benchmarks")
     parser.add_argument("--list", action="store_true", help="name all groups and workloads, and measure nothing")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="directory of the results")
-    for program in ("nbdmount", "memory-fuse", "allocation-count"):
-        parser.add_argument(f"--{program}", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    for built in ("nbdmount", "memory-fuse", "allocation-count", "benchmarks"):
+        parser.add_argument(f"--{built}", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
@@ -69,6 +69,7 @@ def main():
         "versions": versions(options.nbdmount),
         "run": {"rounds": settings.rounds, "seconds": settings.seconds, "isQuick": options.quick, "loadBefore": load},
         "counts": counted,
+        "micro": [] if options.no_counts else micro.run(options.benchmarks),
         "measurements": records,
     }
     write(options.output, result, groups)

@@ -11,7 +11,7 @@ from .processes import Failure, end_on_signals
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("nbdmount", "memory-fuse", "allocation-count", "thresholds"):
+    for name in ("nbdmount", "memory-fuse", "allocation-count", "benchmarks", "thresholds"):
         parser.add_argument(f"--{name}", type=pathlib.Path, required=True)
     options = parser.parse_args()
     thresholds = json.loads(options.thresholds.read_text())

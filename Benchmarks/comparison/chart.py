@@ -8,7 +8,7 @@ from .targets import GROUP
 SCRIPT = """
 set terminal svg size 1100,{height} font 'sans-serif,13' background '#ffffff'
 set output
-set title 'Throughput against nbdfuse (= 1): median of the rounds, least to most\\nnbdkit memory, Unix socket'
+set title "Throughput against nbdfuse (= 1): median of the rounds, least to most\\nnbdkit memory, Unix socket"
 set style data histogram
 set style histogram errorbars gap 1 linewidth 1
 set style fill solid 0.85

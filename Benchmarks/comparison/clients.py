@@ -33,8 +33,8 @@ class Client:
         mountpoint.mkdir()
         command = self.arguments(mountpoint, pid_file, address, size)
         with running(command, log, self.environment()) as process:
-            wait_until(lambda: has_content(pid_file), process, log)
             try:
+                wait_until(lambda: has_content(pid_file), process, log)
                 yield Target(file=str(mountpoint / "nbd"), uri=address and address.uri, usage=Usage(process.pid))
             finally:
                 unmount(mountpoint, process)
@@ -61,8 +61,8 @@ class StorageDaemon(Client):
             "--export", f"type=fuse,id=export,node-name=disk,mountpoint={file},writable=on",
         ]
         with running(command, log) as process:
-            wait_until(lambda: str(file) in mountpoints(), process, log)
             try:
+                wait_until(lambda: str(file) in mountpoints(), process, log)
                 yield Target(file=str(file), uri=address.uri, usage=Usage(process.pid))
             finally:
                 unmount_daemon(file, process)

@@ -110,7 +110,8 @@ def with_strace(pid, command):
     """Slows every system call down, which makes batches larger than they are."""
     with temporary_directory() as directory:
         report = directory / "report"
-        tracer = subprocess.Popen(["strace", "-c", "-f", "-U", "calls,name", "-o", report, "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+        command_line = ["strace", "-c", "-f", "-U", "calls,name", "-o", report, "-p", str(pid)]
+        tracer = subprocess.Popen(command_line, stderr=subprocess.PIPE, text=True)
         try:
             # "attached" is its first word; before that it misses calls.
             tracer.stderr.readline()

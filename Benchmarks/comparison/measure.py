@@ -34,7 +34,8 @@ def run_group(group, clients, settings, number, records, progress):
             if client.needs_server:
                 # Whoever only reads may share an image: each copy of it has the same holes.
                 address = stack.enter_context(group.server.start(directory / f"server{place}", own_copy(image, place)))
-            targets.append((name, stack.enter_context(client.attach(directory / f"client{place}", address, group.server.size))))
+            attached = client.attach(directory / f"client{place}", address, group.server.size)
+            targets.append((name, stack.enter_context(attached)))
         for workload in group.workloads:
             for name, target in targets:
                 if name == NBD_ALONE and workload.name.startswith("dd"):

@@ -62,6 +62,8 @@ def running(command, log, environment=None):
         process = subprocess.Popen(
             [str(word) for word in command],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **(environment or {})},
+            # Control-C is for this program, which ends the clients before their servers.
+            start_new_session=True,
         )
     try:
         yield process
@@ -94,6 +96,8 @@ def has_content(path):
 
 def unmount(mountpoint, process):
     """Unmounts and waits for the process behind the mount; lazily where it is still in use."""
+    if str(mountpoint) not in mountpoints():
+        process.terminate()
     for options in (["-u"], ["-u", "-z"]):
         if str(mountpoint) in mountpoints():
             subprocess.run(["fusermount3", *options, str(mountpoint)], stderr=subprocess.DEVNULL, check=False)

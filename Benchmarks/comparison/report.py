@@ -3,6 +3,28 @@
 from .clients import FUSE_ALONE, NBD_ALONE, NBDFUSE, PEERS, REACTOR
 from .targets import evaluate
 
+INTRODUCTION = """\
+Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, against the same server
+programs, one after the other in each round, each with a server of its own. A ratio is of two measurements of one round: the
+median of the rounds, with the least and the most. All measurements: [results.json](results.json)."""
+
+CPU = """\
+CPU time of the client for each operation, in microseconds (of `dd`: for each of its blocks), and the most memory it had
+resident, in MiB:"""
+
+LIMITS = """\
+The two limits: FUSE answered from memory by one thread, and fio driving the server without FUSE (one connection for each
+job). Composed, 1 / (1/FUSE + 1/NBD) is what a program can do that does one after the other; one that does both at the same
+time, or uses more connections, can do more."""
+
+COUNTS = """\
+nbdkit memory over a Unix socket; all threads of nbdmount. System calls counted by {tool}; allocations by a preloaded
+`malloc`: below 0.01 they are those of opening and closing the file."""
+
+MICRO = """\
+Nanoseconds and heap allocations for each operation. The data of a read is not copied in: that is the kernel's work. That of
+a write is copied into the send queue. `control` allocates on purpose, to show that the counter counts."""
+
 
 def number(value, unit):
     if unit == "s":
@@ -88,9 +110,10 @@ def counts_table(counts):
 def machine_section(result):
     machine, run = result["machine"], result["run"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    user = "root" if machine["isRoot"] else "an ordinary user"
     return [
-        f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), {machine['memoryGiB']} GiB of memory, "
-        f"{machine['system']}, kernel {machine['kernel']}, as {'root' if machine['isRoot'] else 'an ordinary user'}.",
+        f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), "
+        f"{machine['memoryGiB']} GiB of memory, {machine['system']}, kernel {machine['kernel']}, as {user}.",
         f"{versions}.",
         f"{run['rounds']} rounds, {run['seconds']} s for each fio run. Load average {run['loadBefore']:.1f} before the run"
         + (": **other programs were busy, so these numbers are noise.**" if run["loadBefore"] > 0.5 else "."),
@@ -101,9 +124,7 @@ def render(result, summary, groups):
     """The whole document."""
     parts = [
         "# Benchmarks",
-        "Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, against the same "
-        "server programs, one after the other in each round, each with a server of its own. A ratio is of two measurements "
-        "of one round: the median of the rounds, with the least and the most. All measurements: [results.json](results.json).",
+        INTRODUCTION,
         *machine_section(result),
         "## Targets",
         table(
@@ -117,25 +138,24 @@ def render(result, summary, groups):
         parts += [f"## {group.name}: {group.server.title}", "Medians:", values_table(summary, group)]
         if NBDFUSE in group.clients:
             parts += ["Against nbdfuse, more is better:", ratios_table(summary, group)]
-            parts += [
-                "CPU time of the client for each operation, in microseconds (of `dd`: for each of its blocks), and the most "
-                "memory it had resident, in MiB:",
-                cpu_table(summary, group),
-            ]
+            parts += [CPU, cpu_table(summary, group)]
         if FUSE_ALONE in group.clients:
-            parts += [
-                "The two limits: FUSE answered from memory by one thread, and fio driving the server without FUSE (one "
-                "connection for each job). Composed, 1 / (1/FUSE + 1/NBD) is what a program can do that does one after the other; "
-                "one that does both at the same time, or uses more connections, can do more.",
-                limits_table(summary, group),
-            ]
+            parts += [LIMITS, limits_table(summary, group)]
     if result["counts"]:
         tool = result["counts"][0]["countedBy"]
-        slow = ", which slows them down and so makes batches larger" if tool == "strace" else ""
+        if tool == "strace":
+            tool += ", which slows them down and so makes batches larger"
         parts += [
-            "## System calls and heap allocations of nbdmount for each operation",
-            f"nbdkit memory over a Unix socket; all threads. System calls counted by {tool}{slow}; allocations by a preloaded "
-            "`malloc`; below 0.01 they are those of opening and closing the file.",
+            "## System calls and heap allocations of nbdmount for each operation", COUNTS.format(tool=tool),
             counts_table(result["counts"]),
+        ]
+    if result["micro"]:
+        parts += [
+            "## The codec and the reply machine, without a socket",
+            MICRO,
+            table(
+                ["benchmark", "ns, median", "ns, least", "allocations"],
+                [[row["name"], row["nanoseconds"], row["leastNanoseconds"], f"{row['allocationsPerOperation']:g}"]
+                 for row in result["micro"]]),
         ]
     return "\n\n".join(parts) + "\n"
