@@ -47,7 +47,8 @@ private func configuration(_ line: String) throws -> MountConfiguration {
     #expect(
       result
         == MountConfiguration(
-          server: .uri("nbd://h"), exportName: nil, mountpoint: "dir", connections: 4, isReadOnly: false,
+          server: .uri("nbd://h"), exportName: nil, mountpoint: "dir",
+          connections: MountConfiguration.defaultConnections, isReadOnly: false,
           engine: .reactor, cache: nil, fuse: FuseOptions(), debugsFuse: false, isSingleThreaded: false,
           isVerbose: false, pidFile: nil, runsInBackground: false, busyPollMicroseconds: nil, readAhead: nil))
   }

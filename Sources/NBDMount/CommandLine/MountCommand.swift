@@ -39,7 +39,7 @@ struct MountCommand: ParsableCommand {
   @Option(
     name: [.customShort("C", allowingJoined: true), .long],
     help: ArgumentHelp("Connections to a server that allows several.", valueName: "N"))
-  var connections = 4
+  var connections = MountConfiguration.defaultConnections
 
   @Option(
     name: .customLong("export"), help: ArgumentHelp("Export to mount; a URI names its own.", valueName: "NAME"))

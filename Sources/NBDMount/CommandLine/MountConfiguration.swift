@@ -1,3 +1,5 @@
+import Glibc
+
 /// Everything that one mount was asked to be, checked and typed.
 struct MountConfiguration: Hashable, Sendable {
   /// Who waits for a reply: see the documentation's threading model.
@@ -17,6 +19,9 @@ struct MountConfiguration: Hashable, Sendable {
     /// Direct I/O both ways.
     case none
   }
+
+  /// nbdfuse's 4, or one for each processor where there are fewer: measured, more of them then only wake each other.
+  static let defaultConnections = min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 
   var server: ServerLocation
   /// `--export`: nil is the server's default export, or what the URI says.

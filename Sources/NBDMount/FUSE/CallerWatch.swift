@@ -1,79 +1,83 @@
-import CFuse3
 import Glibc
 import NBDProtocol
 import Synchronization
 
 /// Ends the wait of processes that are being killed.
 ///
-/// The kernel tells us once that a process has got a signal while it waits for a request, and then waits for the
-/// answer even if the process is killed later. Most signals are no reason to give up: on a healthy link an answer comes soon, and
-/// a read that fails with EINTR is one that programs do not expect of a file. But a process that is being killed should not
-/// have to wait for a server that hangs. So interrupted requests are looked at again and again, until they are
-/// done or their process has SIGKILL pending.
+/// A process that is killed must not have to wait for a server that hangs. The kernel's own way to say so, an interrupt
+/// request, is not enough: it comes once, for the first signal, which most often is no reason to give up (on a healthy
+/// link an answer comes soon, and programs do not expect EINTR from a file); and it does not come at all for direct I/O that
+/// the kernel has made asynchronous. So whoever waits long is looked at, until the answer comes or SIGKILL is pending.
 final class CallerWatch: Sendable {
   /// A request that a thread waits for. It lives on that thread's stack until ``CallerWatch/forget(_:)``.
   struct Call {
-    let watch: CallerWatch
     let process: pid_t
-    var canceller: Canceller?
-    /// Set by libfuse's thread under the request's lock, read by the waiting thread after it has held that lock.
-    var isWatched = false
+    let canceller: Canceller
+    /// Looks that have found it waiting.
+    var looks = 0
 
-    init(watch: CallerWatch, process: pid_t) {
-      self.watch = watch
+    init(process: pid_t, canceller: Canceller) {
       self.process = process
+      self.canceller = canceller
     }
   }
 
-  /// Between two looks at the processes of interrupted requests.
-  private static let milliseconds = 200
+  /// Between two looks.
+  private static let milliseconds = 300
 
-  /// Addresses of calls. A call is in the list only while its thread waits.
-  private let calls = Mutex<[UInt]>([])
+  private struct State {
+    /// Addresses of calls. A call is in the list only while its thread waits, and is touched under the lock only.
+    var calls: [UInt] = []
+    /// The looking thread sleeps, and is to be woken by the next call.
+    var isIdle = true
+  }
+  private let state = Mutex(State())
   private let wake = Semaphore()
 
   /// Starts the thread that looks; it lives as long as the process.
   init() throws(NBDError) {
     try POSIXThread.startDetached("the watch over callers") { [self] in
+      let pause = Semaphore()
       while true {
         wake.wait()
-        while look() { wake.wait(milliseconds: Self.milliseconds) }
+        while look() { pause.wait(milliseconds: Self.milliseconds) }
       }
     }
   }
 
-  /// The kernel says that the call's process has got a signal.
-  func interrupted(_ call: UnsafeMutablePointer<Call>) {
-    if Self.isBeingKilled(call.pointee.process) {
-      call.pointee.canceller?.cancel()
-      return
+  /// A thread begins to wait.
+  func add(_ call: UnsafeMutablePointer<Call>) {
+    let address = UInt(bitPattern: call)
+    let wasIdle = state.withLock { state in
+      state.calls.append(address)
+      defer { state.isIdle = false }
+      return state.isIdle
     }
-    calls.withLock { list in
-      call.pointee.isWatched = true
-      list.append(UInt(bitPattern: call))
-    }
-    wake.signal()
+    if wasIdle { wake.signal() }
   }
 
   /// The call is over: afterwards this does not know it any more.
   func forget(_ call: UnsafeMutablePointer<Call>) {
-    guard call.pointee.isWatched else { return }
     let address = UInt(bitPattern: call)
-    calls.withLock { list in list.removeAll { $0 == address } }
+    state.withLock { state in
+      if let index = state.calls.firstIndex(of: address) {
+        state.calls.swapAt(index, state.calls.count - 1)
+        state.calls.removeLast()
+      }
+    }
   }
 
-  /// Looks at all calls once. False when there are none left to look at.
+  /// Looks at all calls once. False when there are none.
   private func look() -> Bool {
-    calls.withLock { list in
-      list.removeAll { address in
-        guard let call = UnsafeMutablePointer<Call>(bitPattern: address), Self.isBeingKilled(call.pointee.process) else {
-          return false
-        }
+    state.withLock { state in
+      for address in state.calls {
+        guard let call = UnsafeMutablePointer<Call>(bitPattern: address) else { continue }
+        call.pointee.looks += 1
         // Under the lock, so that the call cannot go in the meantime. The reactor that answers never takes this lock.
-        call.pointee.canceller?.cancel()
-        return true
+        if call.pointee.looks > 1, Self.isBeingKilled(call.pointee.process) { call.pointee.canceller.cancel() }
       }
-      return !list.isEmpty
+      state.isIdle = state.calls.isEmpty
+      return !state.isIdle
     }
   }
 

@@ -18,12 +18,13 @@ final class FuseSource: RequestSource {
   /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
   private static let largestUnbuffered = 64 * 1024
 
+  /// Request buffers that are kept for later.
+  private static let mostSpare = 4
+
   private let engine: ReactorEngine
   private let session: FuseSession
   private let mount: Mount
   private let device: OwnedDescriptor
-  /// What other threads have left here.
-  private let inbox: InterruptInbox
   private var slots = RequestSlots()
   private var buffers = BufferPool()
   /// Where the next request is read to.
@@ -36,19 +37,18 @@ final class FuseSource: RequestSource {
   private var blocked: (token: Token, operation: Operation)?
   /// What a request that libfuse has taken apart wants from the server.
   private var asked: (FileRequest, Operation, fuse_req_t)?
-  /// Requests whose callers got a signal, and are looked at until they are done.
-  private var interrupted: [Token] = []
+  /// Counts the calls of ``watch(_:)``, as the age of requests.
+  private var watches: UInt32 = 0
 
   /// - Parameter budget: bytes of data in flight; raised to two of the largest requests.
   init(
     _ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, _ device: consuming OwnedDescriptor,
-    _ inbox: InterruptInbox, budget: Int
+    budget: Int
   ) {
     self.engine = engine
     self.session = session
     self.mount = mount
     self.device = device
-    self.inbox = inbox
     let largest = Int(mount.options.maxWrite)
     self.budget = max(budget, 2 * largest)
     requestBufferSize = largest + DeviceWire.headerRoom
@@ -116,10 +116,8 @@ final class FuseSource: RequestSource {
       default: break
       }
     }
-    if header.opcode == UInt32(FUSE_INTERRUPT.rawValue), size >= DeviceWire.inHeader + MemoryLayout<fuse_interrupt_in>.size {
-      engine.interrupted(DeviceWire.body(requestBuffer, as: fuse_interrupt_in.self).unique)
-      return
-    }
+    // Not used: it does not come for every caller that is killed, and ``watch(_:)`` finds them all.
+    if header.opcode == UInt32(FUSE_INTERRUPT.rawValue) { return }
     var buffer = fuse_buf()
     buffer.mem = requestBuffer
     buffer.size = size
@@ -157,7 +155,7 @@ final class FuseSource: RequestSource {
     var operation = operation
     let token = slots.insert(
       RequestSlots.Slot(
-        unique: header.unique, libfuse: libfuse, request: request, process: pid_t(bitPattern: header.pid)))
+        unique: header.unique, libfuse: libfuse, request: request, process: pid_t(bitPattern: header.pid), born: watches))
     operation.token = token
     let length = Int(operation.length)
     switch operation.command {
@@ -237,7 +235,9 @@ final class FuseSource: RequestSource {
     if slot.bufferSize > 0 {
       budget += slot.bufferSize
       if let buffer = slot.buffer { buffers.give(buffer, slot.bufferSize) }
-      if let buffer = slot.requestBuffer { spareRequestBuffers.append(buffer) }
+      if let buffer = slot.requestBuffer {
+        if spareRequestBuffers.count < Self.mostSpare { spareRequestBuffers.append(buffer) } else { buffer.deallocate() }
+      }
     }
   }
 
@@ -251,31 +251,22 @@ final class FuseSource: RequestSource {
     }
   }
 
-  // MARK: Interrupted callers
+  // MARK: Killed callers
 
-  /// Between two looks at the callers that got a signal.
-  var messageInterval: Int32? { interrupted.isEmpty ? nil : 200 }
+  var hasRequests: Bool { slots.count > 0 }
 
-  /// Requests whose callers got a signal: see ``CallerWatch`` for why that alone is no reason to give up.
-  func takeMessages(_ loop: inout ReactorLoop) -> Int {
-    guard inbox.hasMessages || !interrupted.isEmpty else { return 0 }
-    for unique in inbox.takeAll() {
-      if let token = slots.token(of: unique) { interrupted.append(token) }
-    }
-    var count = 0
-    interrupted.removeAll { token in
-      guard let slot = slots.pointer(token) else { return true }
-      guard CallerWatch.isBeingKilled(slot.pointee.process) else { return false }
-      count += 1
+  /// Lets go of requests whose callers are being killed: see ``CallerWatch`` for why only those.
+  func watch(_ loop: inout ReactorLoop) {
+    watches &+= 1
+    let now = watches
+    for token in slots.tokens(where: { now &- $0.born >= 2 && CallerWatch.isBeingKilled($0.process) }) {
       if blocked?.token == token {
         blocked = nil
         finish(token, .abandoned, nil)
       } else {
         loop.machine.abandon(token)
       }
-      return true
     }
-    return count
   }
 
   // MARK: The thread's own source

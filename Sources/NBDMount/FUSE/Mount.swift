@@ -48,6 +48,7 @@ final class Mount: Sendable {
 
   /// The attributes of `inode` now.
   func attributes(of inode: fuse_ino_t) -> stat? {
-    file.layout.attributes(of: inode, allocated: file.allocation.allocated)
+    if inode == file.layout.file { file.looked() }
+    return file.layout.attributes(of: inode, allocated: file.allocation.allocated)
   }
 }

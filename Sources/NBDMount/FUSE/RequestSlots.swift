@@ -12,6 +12,8 @@ struct RequestSlots: ~Copyable {
     var request: FileRequest
     /// The caller's thread, for finding out whether it is being killed; 0 where it has no number here.
     var process: pid_t
+    /// When it was read, in calls of ``FuseSource/watch(_:)``.
+    var born: UInt32
     /// Where the data of a read goes.
     var buffer: UnsafeMutableRawPointer?
     /// Bytes of ``buffer``; also what it counts for in the budget.
@@ -75,13 +77,12 @@ struct RequestSlots: ~Copyable {
     freeCount += 1
   }
 
-  /// The request of the kernel with that number, for an interruption: rare, so that a search will do.
-  func token(of unique: UInt64) -> Token? {
-    for index in 0..<Self.capacity where isActive[index] {
-      if slots[index].unique == unique {
-        return Token(.source, UInt(generations[index]) << 32 | UInt(index))
-      }
+  /// The requests that `condition` holds for; a search, for the rare occasion.
+  func tokens(where condition: (Slot) -> Bool) -> [Token] {
+    var found: [Token] = []
+    for index in 0..<Self.capacity where isActive[index] && condition(slots[index]) {
+      found.append(Token(.source, UInt(generations[index]) << 32 | UInt(index)))
     }
-    return nil
+    return found
   }
 }

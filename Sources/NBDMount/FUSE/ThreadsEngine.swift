@@ -45,23 +45,18 @@ final class ThreadsEngine: Sendable {
 
   /// Waits for the outcome, unless the process that asked is killed before it comes.
   private func run(_ operation: Operation, for request: fuse_req_t) -> (Outcome, [[Extent]]) {
-    var call = CallerWatch.Call(watch: callers, process: fuse_req_ctx(request).pointee.pid)
-    return withUnsafeMutablePointer(to: &call) { call in
-      connections.run(
+    let process = fuse_req_ctx(request).pointee.pid
+    return withUnsafeTemporaryAllocation(of: CallerWatch.Call.self, capacity: 1) { storage in
+      guard let call = storage.baseAddress else { return (.connectionLost, []) }
+      return connections.run(
         operation,
         interruptible: { canceller in
-          call.pointee.canceller = canceller
-          fuse_req_interrupt_func(
-            request,
-            { _, call in
-              guard let call = call?.assumingMemoryBound(to: CallerWatch.Call.self) else { return }
-              call.pointee.watch.interrupted(call)
-            }, call)
+          call.initialize(to: CallerWatch.Call(process: process, canceller: canceller))
+          callers.add(call)
         },
         settled: {
-          // libfuse runs the function above under the request's lock, so that it is not running any more after this.
-          fuse_req_interrupt_func(request, nil, nil)
           callers.forget(call)
+          call.deinitialize(count: 1)
         })
     }
   }

@@ -11,8 +11,10 @@ final class ExportFile: Sendable {
   let tracker: WriteTracker
   let allocation: AllocationMap
   let extents = ExtentCache()
-  /// Signalled when the kernel's cache believes the file to be larger than it is: see ``SizeKeeper``.
+  /// Signalled when somebody looks at a file that the kernel's cache believes to be larger than it is: see ``SizeKeeper``.
   let overrun = Semaphore()
+  /// Second of the last overrun; 0 for none that has not been put right.
+  private let overrunTime = Atomic<Int>(0)
   /// Open file descriptions that may write.
   private let writers = Atomic<Int>(0)
 
@@ -42,6 +44,20 @@ final class ExportFile: Sendable {
     if flags & O_ACCMODE != O_RDONLY { writers.subtract(1, ordering: .relaxed) }
   }
 
+  /// Somebody looks at the file. A wrong size is put right only then, and only some time after the overrun: it takes a
+  /// child that uses the mount for a moment, and whoever has just failed to write may be about to unmount.
+  func looked() {
+    let time = overrunTime.load(ordering: .relaxed)
+    guard time > 0, Self.seconds() - time > 1 else { return }
+    if overrunTime.exchange(0, ordering: .relaxed) > 0 { overrun.signal() }
+  }
+
+  private static func seconds() -> Int {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return max(1, time.tv_sec)
+  }
+
   // MARK: Requests
 
   /// read(2): all of it inside the file, or an error; never less.
@@ -65,7 +81,7 @@ final class ExportFile: Sendable {
     guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
     guard count > 0 else { return .reply(.written(0)) }
     guard offset < export.size else {
-      if !isDirect { overrun.signal() }
+      if !isDirect { overrunTime.store(Self.seconds(), ordering: .relaxed) }
       return .reply(.error(ENOSPC))
     }
     let length = min(UInt64(count), export.size - offset)
@@ -150,7 +166,7 @@ final class ExportFile: Sendable {
       if !isDurable { tracker.wrote(request.offset, request.length) }
       changed(request.length)
       if isOverrun {
-        overrun.signal()
+        overrunTime.store(Self.seconds(), ordering: .relaxed)
         return .reply(.error(ENOSPC))
       }
       return .reply(.written(Int(request.length)))

@@ -29,7 +29,7 @@ struct MountRunner {
     let endpoint = try ServerEndpoint(server.address)
     defer { endpoint.shutdown() }
 
-    let connections = try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
+    let connections = try open(server, endpoint)
     for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
     let served = try Served(configuration, mountpoint, connections)
     let ending: Ending
@@ -37,6 +37,7 @@ struct MountRunner {
       let table = try MountTable.current()
       ending = try Ending(mountpoint, table) { served.stop() }
       try ending.startTakingSignals()
+      try SizeKeeper.establish(served.file, path: mountpoint.exportPath)
       try SizeKeeper.start(served.file, path: mountpoint.exportPath)
       if let entry = table.mount(at: mountpoint.path) { MountTuning(entry).apply(readAhead: configuration.readAhead) }
       served.scan.wait(milliseconds: Deadline.scan)
@@ -46,13 +47,19 @@ struct MountRunner {
       served.connections.stop()
       throw error
     }
-    let result = served.serve()
+    let result = served.waitForEnd()
     ready.retract()
     if ending.isForced {
-      if !ending.hasLostData { report { () throws(NBDError) in try finish(served) } }
+      var status: Int32 = 1
+      do throws(NBDError) {
+        if !ending.hasLostData {
+          try finish(served)
+          status = 0
+        }
+      } catch { Diagnostics.error("\(error)") }
       endpoint.shutdown()
       // Threads may still wait for the kernel or for the server: no tidying up, the end.
-      _exit(1)
+      _exit(status)
     }
     served.session.unmount()
     try finish(served)
@@ -62,8 +69,13 @@ struct MountRunner {
     return ending.hasLostData ? 1 : 0
   }
 
-  private func report(_ body: () throws(NBDError) -> Void) {
-    do { try body() } catch { Diagnostics.error("\(error)") }
+  private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> [NegotiatedConnection] {
+    do {
+      return try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
+    } catch .refused(let option, .unknownExport, let message) {
+      throw .refused(
+        option: option, reply: .unknownExport, message: "export \"\(server.request.exportName)\": \(message)")
+    }
   }
 
   /// After the last request: the last flush, and the soft disconnect.

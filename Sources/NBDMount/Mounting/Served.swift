@@ -8,7 +8,7 @@ struct Served: Sendable {
   /// Largest request in bytes, both ways; the most that the kernel's FUSE has by default.
   private static let largestRequest: UInt32 = 1 << 20
   /// Microseconds for which a reactor looks for more work before it sleeps.
-  private static let defaultBusyPoll = 30
+  private static let defaultBusyPoll = 50
   /// Most threads of the threads engine, and so most requests at one time.
   private static let workerThreads: UInt32 = 128
   /// Requests that the kernel may have waiting in the background, for read-ahead and writeback.
@@ -57,15 +57,21 @@ struct Served: Sendable {
       try session.begin()
       let devices = DeviceClones()
       for _ in opened { devices.add(try session.clone()) }
-      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { index in
+      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { _ in
         guard let device = devices.take() else { return nil }
-        return engine.makeSource(index, session, mount, device)
+        return engine.makeSource(session, mount, device)
       }
-      engine.connect(connections)
       self.mount = mount
       self.session = session
     }
-    try startScan()
+    do throws(NBDError) {
+      if case .threads = configuration.engine { try startWorkers() }
+      try startScan()
+    } catch {
+      session.unmount()
+      connections.stop()
+      throw error
+    }
   }
 
   private static func file(_ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ export: Export) -> ExportFile {
@@ -84,23 +90,20 @@ struct Served: Sendable {
     sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.busyPollMicroseconds ?? defaultBusyPoll : 0
   }
 
-  /// Serves requests until the mount is gone, or ``stop()``. Blocks. Returns 0, or an errno.
-  func serve() -> Int32 {
-    if case .threads = mount.engine {
-      let configuration = self.configuration
-      do {
-        try POSIXThread.startDetached("the FUSE workers") { [session, end] in
-          let result = session.loop(
-            maxThreads: configuration.isSingleThreaded ? nil : configuration.fuse.maxThreads ?? Self.workerThreads,
-            maxIdleThreads: configuration.fuse.maxIdleThreads, cloneDescriptor: configuration.fuse.cloneDescriptor)
-          end.signal(result)
-        }
-      } catch { return EAGAIN }
+  /// Starts libfuse's worker threads, for the threads engine.
+  private func startWorkers() throws(NBDError) {
+    let options = configuration.fuse
+    let most = configuration.isSingleThreaded ? nil : options.maxThreads ?? Self.workerThreads
+    try POSIXThread.startDetached("the FUSE workers") { [session, end] in
+      end.signal(
+        session.loop(maxThreads: most, maxIdleThreads: options.maxIdleThreads, cloneDescriptor: options.cloneDescriptor))
     }
-    return end.wait()
   }
 
-  /// Has ``serve()`` return, although the mount may still be there.
+  /// Waits until the mount is gone, or ``stop()``. Returns 0, or an errno.
+  func waitForEnd() -> Int32 { end.wait() }
+
+  /// Has ``waitForEnd()`` return, although the mount may still be there.
   func stop() { end.signal(0) }
 
   /// Makes durable what was written and was not flushed yet. Blocks. Returns what went wrong.

@@ -10,6 +10,20 @@ enum SizeKeeper {
   /// A child that hangs with its server is given up after this.
   private static let deadline = Duration.seconds(30)
 
+  /// Tells the kernel the size of a file that is the root of its mount: for that one it never asks.
+  static func establish(_ file: ExportFile, path: String) throws(NBDError) {
+    guard file.cache == .writeback, file.layout.file == FileLayout.root, file.export.size > 0 else { return }
+    let result = try truncate(file, path)
+    guard result.succeeded else {
+      throw .invalidArgument("cannot give \(path) its size: \(result.explanation)")
+    }
+  }
+
+  private static func truncate(_ file: ExportFile, _ path: String) throws(NBDError) -> HelperProcess.Result {
+    try HelperProcess.run(
+      ["truncate", "--no-create", "--size=\(file.export.size)", "--", path], deadline: deadline)
+  }
+
   /// Watches `file`, mounted at `path`, for as long as the process lives.
   static func start(_ file: ExportFile, path: String) throws(NBDError) {
     guard file.cache == .writeback else { return }
@@ -19,8 +33,7 @@ enum SizeKeeper {
         // Many writes may have failed at once; one truncation is enough for them.
         while file.overrun.wait(milliseconds: 0) {}
         do throws(NBDError) {
-          let result = try HelperProcess.run(
-            ["truncate", "--no-create", "--size=\(file.export.size)", "--", path], deadline: deadline)
+          let result = try truncate(file, path)
           if !result.succeeded { Logger(label: "nbdmount").debug("truncate: \(result.explanation)") }
         } catch {
           Diagnostics.warning("the file may seem larger than it is: \(error)")

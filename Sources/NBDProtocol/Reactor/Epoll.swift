@@ -19,6 +19,9 @@ final class Epoll: Sendable {
     static let writable = Interest(rawValue: EPOLLOUT.rawValue)
     /// Reported once for each new event, so that the reactor need not read an eventfd to silence it.
     static let edge = Interest(rawValue: EPOLLET.rawValue)
+    /// Of several sets that watch the same thing, one is woken and not all (`EPOLLEXCLUSIVE`, whose macro does not fit
+    /// Swift's idea of an enumeration). Such an entry can be removed and not modified.
+    static let exclusive = Interest(rawValue: 1 << 28)
   }
 
   /// What a descriptor is to the reactor, and at the same time which ones are ready.

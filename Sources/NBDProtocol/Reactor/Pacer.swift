@@ -17,14 +17,20 @@ struct Pacer {
   private var lastWork: UInt64 = 0
   private var isPolling = false
   private var misses = 0
+  /// The largest load lately, in eighths of a command, fading from turn to turn: a batch of replies lowers the load for a
+  /// moment only.
+  private var peak = 0
   private var sleeps = 0
 
   init(busyPoll: UInt64) { budget = busyPoll }
 
   /// The last turn found something to do.
+  ///
+  /// - Parameter load: commands in flight.
   @inline(__always)
-  mutating func worked() {
+  mutating func worked(load: Int) {
     guard budget > 0 else { return }
+    peak = max(load * 8, peak - (peak + 7) / 8)
     if isPolling {
       misses = 0
       isPolling = false
@@ -34,10 +40,10 @@ struct Pacer {
 
   /// The last turn found nothing. Whether to look again instead of sleeping.
   ///
-  /// - Parameter load: commands in flight. With many of them the processors are busy as it is, and looking would take
-  ///   time from those who are to answer.
-  mutating func shouldPoll(load: Int) -> Bool {
-    guard budget > 0, load <= Self.largestLoad else { return false }
+  /// With many commands in flight the processors are busy as it is, and looking would take time from those who are to
+  /// answer.
+  mutating func shouldPoll() -> Bool {
+    guard budget > 0, peak <= Self.largestLoad * 8 else { return false }
     if misses >= 4, sleeps < Self.triesApart { return false }
     let now = Self.now()
     if lastWork == 0 {

@@ -150,9 +150,6 @@ package final class Mailbox: Sendable {
     }
   }
 
-  /// Makes the reactor take a turn for something that is not in the mailbox, and so is not looked at before it sleeps.
-  package func wakeForMessage() { wakeup.signal() }
-
   // MARK: The reactor's side
 
   /// Takes all that is there, oldest first.

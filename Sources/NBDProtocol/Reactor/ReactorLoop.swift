@@ -26,6 +26,9 @@ package struct ReactorLoop: ~Copyable {
   /// The source has more requests than there is room for.
   private var isSourceBlocked = false
   private var pacer: Pacer
+  /// Turns until the clock is looked at, and when the source was last asked to look after its requests.
+  private var turnsToWatch = 0
+  private var lastWatch: UInt64 = 0
 
   init(
     _ reactor: Reactor, _ socket: consuming OwnedDescriptor, _ leftover: [UInt8], _ peers: [Reactor],
@@ -40,7 +43,7 @@ package struct ReactorLoop: ~Copyable {
     do {
       try reactor.epoll.add(self.socket.rawValue, as: .socket, .readable)
       try reactor.epoll.add(reactor.mailbox.wakeup.rawDescriptor, as: .mailbox, [.readable, .edge])
-      if let source { try reactor.epoll.add(source.descriptor, as: .source, .readable) }
+      if let source { try reactor.epoll.add(source.descriptor, as: .source, [.readable, .exclusive]) }
     } catch {
       lose(error)
     }
@@ -49,12 +52,12 @@ package struct ReactorLoop: ~Copyable {
   mutating func run() {
     while !reactor.shouldStop {
       if turn() {
-        pacer.worked()
-      } else if pacer.shouldPoll(load: machine.load) {
+        pacer.worked(load: machine.load)
+      } else if pacer.shouldPoll() {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
-        sleep(milliseconds: source?.messageInterval ?? -1)
+        sleep(milliseconds: source?.hasRequests == true ? watchMilliseconds : -1)
         pacer.woke()
       }
     }
@@ -65,7 +68,7 @@ package struct ReactorLoop: ~Copyable {
   private mutating func turn() -> Bool {
     var worked = takeMailbox()
     if let source {
-      if source.takeMessages(&self) > 0 { worked = true }
+      watch(source)
       if ready.contains(.source), readRequests(source) { worked = true }
     }
     guard isConnected else { return worked }
@@ -83,11 +86,28 @@ package struct ReactorLoop: ~Copyable {
   private mutating func sleep(milliseconds: Int32) {
     watchSource()
     guard reactor.mailbox.prepareToSleep() else { return }
-    ready.formUnion(reactor.epoll.wait(milliseconds: milliseconds))
+    let woken = reactor.epoll.wait(milliseconds: milliseconds)
+    if woken.isEmpty { turnsToWatch = 0 }
+    ready.formUnion(woken)
     reactor.mailbox.didWake()
   }
 
   // MARK: Source
+
+  /// Has the source look after requests that take long. The clock is read every so many turns only: a busy loop takes
+  /// thousands of them in the time, and an idle one sleeps in each.
+  private mutating func watch(_ source: any RequestSource) {
+    guard turnsToWatch <= 0 else {
+      turnsToWatch -= 1
+      return
+    }
+    guard source.hasRequests else { return }
+    turnsToWatch = 64
+    let now = Pacer.now()
+    guard now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
+    lastWatch = now
+    source.watch(&self)
+  }
 
   private mutating func readRequests(_ source: any RequestSource) -> Bool {
     let count: Int
@@ -113,7 +133,8 @@ package struct ReactorLoop: ~Copyable {
   private mutating func watchSource() {
     guard isSourceBlocked == watchesSource, let source else { return }
     watchesSource = !isSourceBlocked
-    do { try reactor.epoll.modify(source.descriptor, as: .source, watchesSource ? .readable : []) } catch { lose(error) }
+    guard watchesSource else { return reactor.epoll.remove(source.descriptor) }
+    do { try reactor.epoll.add(source.descriptor, as: .source, [.readable, .exclusive]) } catch { lose(error) }
   }
 
   // MARK: Socket

@@ -16,12 +16,15 @@ package protocol RequestSource: AnyObject {
   /// A read needs a place for its data; it must be there until the operation's completion.
   func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer
 
-  /// Takes what other threads have left for this source. Returns how much it was.
-  func takeMessages(_ loop: inout ReactorLoop) -> Int
+  /// Called about every ``watchMilliseconds`` while ``hasRequests``, to look after requests that take long.
+  func watch(_ loop: inout ReactorLoop)
 
-  /// Milliseconds after which ``takeMessages(_:)`` is to be called even if nothing happens; nil: never.
-  var messageInterval: Int32? { get }
+  /// Requests were read and are not answered.
+  var hasRequests: Bool { get }
 }
+
+/// Between two calls of ``RequestSource/watch(_:)``.
+let watchMilliseconds: Int32 = 300
 
 /// What became of a look at a source's descriptor.
 package enum RequestReading {

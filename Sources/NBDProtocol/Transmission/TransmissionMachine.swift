@@ -31,6 +31,9 @@ package struct TransmissionMachine: ~Copyable {
     case extents(command: Int, context: Int, left: Int, isLast: Bool)
   }
 
+  /// Bytes received at one time where data is received in place; a few headers.
+  private static let headerRoom = 4096
+
   package let export: Export
   package var output = SendQueue()
   var input = ReceiveBuffer()
@@ -53,6 +56,8 @@ package struct TransmissionMachine: ~Copyable {
   var statusReplies: [Int: StatusReply] = [:]
   /// Extents of finished block status operations, until they are taken.
   var extentResults: [Token: [[Extent]]] = [:]
+  /// Reads in flight that are received in place.
+  private var largeReads = 0
   /// Operations of several commands.
   var transfers = TransferTable()
 
@@ -116,6 +121,7 @@ package struct TransmissionMachine: ~Copyable {
     let index = commands.take()
     let slot = commands[index]
     slot.pointee.start(command, flags, offset, length, buffer, token)
+    if slot.pointee.isLargeRead { largeReads += 1 }
     var header = RequestHeader(
       flags: flags, command: command, handle: commands.handle(of: index), offset: offset, length: length)
     guard command == .write, let payload = buffer else {
@@ -167,7 +173,10 @@ package struct TransmissionMachine: ~Copyable {
   @inline(__always)
   package mutating func receiveVectors(_ vectors: UnsafeMutablePointer<IOVector>) -> Int {
     let space = input.space()
-    let rest = IOVector(iov_base: space.baseAddress, iov_len: space.count)
+    // Where most of what comes is large, little more than a header is taken into the buffer: the rest would have to be
+    // copied from there to where it belongs.
+    let room = largeReads * 2 > commands.count ? min(space.count, Self.headerRoom) : space.count
+    let rest = IOVector(iov_base: space.baseAddress, iov_len: room)
     if case .data(_, let destination?, let left, _) = receiving, input.count == 0, left > 0 {
       vectors[0] = IOVector(iov_base: destination, iov_len: left)
       vectors[1] = rest
@@ -222,6 +231,7 @@ package struct TransmissionMachine: ~Copyable {
   @inline(__always)
   mutating func complete(_ index: Int, data: UnsafeRawPointer?) -> Completion? {
     let slot = commands[index].pointee
+    if slot.isLargeRead { largeReads -= 1 }
     commands.release(index)
     let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
     if slot.purpose == .whole, !slot.isAbandoned, slot.command != .blockStatus {
@@ -259,6 +269,10 @@ package struct TransmissionMachine: ~Copyable {
 }
 
 extension CommandSlot {
+  /// A read whose data does not fit where small replies are answered from.
+  @inline(__always)
+  var isLargeRead: Bool { command == .read && length > TransmissionMachine.largestInPlace }
+
   /// Makes the slot a new command's, keeping its generation.
   @inline(__always)
   mutating func start(
