@@ -71,7 +71,9 @@ struct MountRunner {
 
   private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> [NegotiatedConnection] {
     do {
-      return try Opener(endpoint, server.request).openAll(wanted: configuration.connections)
+      // One connection is one reactor, and so one thread.
+      let wanted = configuration.isSingleThreaded && configuration.engine == .reactor ? 1 : configuration.connections
+      return try Opener(endpoint, server.request).openAll(wanted: wanted)
     } catch .refused(let option, .unknownExport, let message) {
       throw .refused(
         option: option, reply: .unknownExport, message: "export \"\(server.request.exportName)\": \(message)")

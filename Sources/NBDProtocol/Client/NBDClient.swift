@@ -5,7 +5,7 @@
 /// let sector = try client.read(at: 0, count: 512)
 /// try client.write(sector, at: 512)
 /// try client.flush()
-/// try client.close()
+/// client.close()
 /// ```
 ///
 /// Every request has a blocking and an `async` form; both take the same way through a connection's reactor, and any
