@@ -146,6 +146,7 @@ extension NBDClient {
     _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(NBDError) -> Void
   ) throws(NBDError) -> [UInt8] {
     guard count >= 0 else { throw .invalidArgument("cannot read \(count) bytes") }
+    guard count > 0 else { return [] }
     do {
       return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
         try body(UnsafeMutableRawBufferPointer(buffer))
