@@ -41,6 +41,20 @@ extension MountTests {
       }
     }
 
+    /// The rest of a block at the end cannot be asked for; all before it can be read.
+    @Test(arguments: Client.perEngine)
+    func fileEndsWithTheLastWholeBlock(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try await Pattern.file("image", size: 10_000, in: directory)
+        try await withServer(Self.server(["file", image]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            try await mount.succeed(["sh", "-c", "test $(stat -c %s \"$1\") = 8192", "sh", mount.file])
+            try await mount.succeed(["sh", "-c", "head -c 8192 \"$2\" | cmp - \"$1\"", "sh", mount.file, image])
+          }
+        }
+      }
+    }
+
     @Test(arguments: Client.all, ZeroingRequest.allCases)
     func unalignedZeroingWorks(_ client: Client, _ request: ZeroingRequest) async throws {
       try await withTemporaryDirectory { directory in

@@ -85,7 +85,9 @@ final class CallerWatch: Sendable {
   static func isBeingKilled(_ process: pid_t) -> Bool {
     // In a namespace where the caller has no number it is 0, and nothing can be said.
     guard process > 0 else { return false }
-    guard let status = try? readWholeFile("/proc/\(process)/status") else { return true }
+    // A thread that cannot be seen is no proof: it may be hidden from us, or have ended and left asynchronous I/O that
+    // its process still waits for. Giving that up would lose data on a server that is merely slow.
+    guard let status = try? readWholeFile("/proc/\(process)/status") else { return false }
     let kill: UInt64 = 1 << UInt64(SIGKILL - 1)
     for line in String(decoding: status, as: UTF8.self).split(separator: "\n") {
       guard line.hasPrefix("SigPnd:") || line.hasPrefix("ShdPnd:") else { continue }

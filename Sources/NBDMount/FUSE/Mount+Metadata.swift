@@ -39,13 +39,13 @@ extension Mount {
   func setAttributes(
     _ reply: consuming FuseReply, _ inode: fuse_ino_t, _ new: stat, _ mask: Int32, hasFile: Bool
   ) {
-    if mask & FUSE_SET_ATTR_SIZE != 0, UInt64(clamping: new.st_size) != file.export.size {
+    if mask & FUSE_SET_ATTR_SIZE != 0, UInt64(clamping: new.st_size) != file.layout.size {
       // open(O_TRUNC) looks like this: no open file yet, size 0, and the time. A disk takes no notice of it either.
       // Without it, `cp image mount/nbd` would not work.
       let isTruncatingOpen = new.st_size == 0 && !hasFile && mask & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW) != 0
       guard isTruncatingOpen else {
         Diagnostics.warning(
-          "refused to change the size from \(file.export.size) to \(new.st_size) bytes: an NBD export has a fixed size")
+          "refused to change the size from \(file.layout.size) to \(new.st_size) bytes: an NBD export has a fixed size")
         return reply.error(EINVAL)
       }
     }
@@ -78,7 +78,7 @@ extension Mount {
     var statistics = statvfs()
     statistics.f_bsize = 4096
     statistics.f_frsize = 4096
-    statistics.f_blocks = fsblkcnt_t((file.export.size + 4095) / 4096)
+    statistics.f_blocks = fsblkcnt_t((file.layout.size + 4095) / 4096)
     statistics.f_files = 1
     statistics.f_namemax = 255
     if file.layout.isReadOnly { statistics.f_flag = UInt(ST_RDONLY) }

@@ -25,7 +25,7 @@ final class ExportFile: Sendable {
     self.export = export
     self.layout = layout
     self.cache = cache
-    tracker = WriteTracker(size: export.size)
+    tracker = WriteTracker(size: layout.size)
     allocation = AllocationMap(export)
   }
 
@@ -62,8 +62,8 @@ final class ExportFile: Sendable {
 
   /// read(2): all of it inside the file, or an error; never less.
   func read(_ offset: UInt64, _ count: Int) -> FileRequest.Step {
-    guard offset < export.size, count > 0 else { return .reply(.data(count: 0)) }
-    let length = min(UInt64(count), export.size - offset)
+    guard offset < layout.size, count > 0 else { return .reply(.data(count: 0)) }
+    let length = min(UInt64(count), layout.size - offset)
     return ask(
       FileRequest(kind: .read, offset: offset, length: length),
       Operation(.read, offset: offset, length: length, token: Self.token))
@@ -80,11 +80,11 @@ final class ExportFile: Sendable {
   ) -> FileRequest.Step {
     guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
     guard count > 0 else { return .reply(.written(0)) }
-    guard offset < export.size else {
+    guard offset < layout.size else {
       if !isDirect { overrunTime.store(Self.seconds(), ordering: .relaxed) }
       return .reply(.error(ENOSPC))
     }
-    let length = min(UInt64(count), export.size - offset)
+    let length = min(UInt64(count), layout.size - offset)
     let isDurable = isDirect && flags & O_DSYNC != 0
     return ask(
       FileRequest(
@@ -116,9 +116,9 @@ final class ExportFile: Sendable {
     default: return .reply(.error(EOPNOTSUPP))
     }
     let (end, overflow) = offset.addingReportingOverflow(length)
-    if overflow || end > export.size, !keepsSize { return .reply(.error(ENOSPC)) }
-    guard offset < export.size else { return .reply(.success) }
-    let clipped = min(length, export.size - offset)
+    if overflow || end > layout.size, !keepsSize { return .reply(.error(ENOSPC)) }
+    guard offset < layout.size else { return .reply(.success) }
+    let clipped = min(length, layout.size - offset)
     return ask(
       FileRequest(kind: .zero, offset: offset, length: clipped),
       Operation(.writeZeroes, flags: flags, offset: offset, length: clipped, token: Self.token))
@@ -126,25 +126,25 @@ final class ExportFile: Sendable {
 
   /// lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.
   func seek(_ offset: UInt64, forData: Bool) -> FileRequest.Step {
-    guard offset < export.size else { return .reply(.error(ENXIO)) }
+    guard offset < layout.size else { return .reply(.error(ENXIO)) }
     // The kernel may hold written pages that the server has not seen: then a hole may be data.
     let mayHaveUnseenData = cache == .writeback && writers.load(ordering: .relaxed) > 0
     guard !mayHaveUnseenData, allocation.context != nil else {
-      return .reply(.offset(forData ? offset : export.size))
+      return .reply(.offset(forData ? offset : layout.size))
     }
     return seek(forData: forData, from: offset)
   }
 
   /// Goes on from `position`, up to which there is nothing of the wanted kind.
   private func seek(forData: Bool, from position: UInt64) -> FileRequest.Step {
-    guard position < export.size else { return .reply(forData ? .error(ENXIO) : .offset(export.size)) }
+    guard position < layout.size else { return .reply(forData ? .error(ENXIO) : .offset(layout.size)) }
     switch extents.find(hole: !forData, from: position) {
     case .at(let found): return .reply(.offset(found))
     case .unknown(let end) where end > position: return seek(forData: forData, from: end)
     case .unknown:
       return ask(
         FileRequest(kind: .seek(forData: forData, generation: extents.now), offset: position, length: 0),
-        Operation(.blockStatus, offset: position, length: export.size - position, token: Self.token))
+        Operation(.blockStatus, offset: position, length: layout.size - position, token: Self.token))
     }
   }
 
@@ -197,7 +197,7 @@ final class ExportFile: Sendable {
       end > position
     else {
       // A server that cannot say: everything from here on counts as data.
-      return .reply(outcome == .connectionLost ? .error(EIO) : .offset(forData ? position : export.size))
+      return .reply(outcome == .connectionLost ? .error(EIO) : .offset(forData ? position : layout.size))
     }
     extents.add(reply[context], asked: generation)
     for extent in reply[context] where extent.end > position && AllocationMap.isHole(extent) != forData {

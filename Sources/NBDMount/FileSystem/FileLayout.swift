@@ -15,7 +15,8 @@ final class FileLayout: Sendable {
   let filename: String?
   /// The kernel's number for the file.
   let file: fuse_ino_t
-  /// Bytes.
+  /// Bytes that can be accessed: the export's, in whole minimum blocks. With a larger size the kernel would ask for a last
+  /// page that no request may name.
   let size: UInt64
   let isReadOnly: Bool
   /// st_blksize in bytes: what the server prefers.
@@ -39,7 +40,7 @@ final class FileLayout: Sendable {
   ) {
     self.filename = filename
     file = filename == nil ? Self.root : Self.root + 1
-    size = export.size
+    size = export.reachableSize
     self.isReadOnly = isReadOnly
     blockSize = min(max(export.blockSizes.preferred, 4096), 1 << 20)
     let mode: mode_t = isReadOnly ? (shared ? 0o444 : 0o400) : (shared ? 0o666 : 0o600)

@@ -22,8 +22,6 @@ final class Ending: Sendable {
   private let connection: FuseConnection
   private let stopServing: @Sendable () -> Void
 
-  /// A signal has come.
-  var isRequested: Bool { state.withLock { $0.isRequested } }
   /// What the kernel held could not be written back.
   var hasLostData: Bool { state.withLock { $0.hasLostData } }
   /// Somebody still has the file open, and is cut off.

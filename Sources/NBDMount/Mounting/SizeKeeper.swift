@@ -12,7 +12,7 @@ enum SizeKeeper {
 
   /// Tells the kernel the size of a file that is the root of its mount: for that one it never asks.
   static func establish(_ file: ExportFile, path: String) throws(NBDError) {
-    guard file.cache == .writeback, file.layout.file == FileLayout.root, file.export.size > 0 else { return }
+    guard file.cache == .writeback, file.layout.file == FileLayout.root, file.layout.size > 0 else { return }
     let result = try truncate(file, path)
     guard result.succeeded else {
       throw .invalidArgument("cannot give \(path) its size: \(result.explanation)")
@@ -21,7 +21,7 @@ enum SizeKeeper {
 
   private static func truncate(_ file: ExportFile, _ path: String) throws(NBDError) -> HelperProcess.Result {
     try HelperProcess.run(
-      ["truncate", "--no-create", "--size=\(file.export.size)", "--", path], deadline: deadline)
+      ["truncate", "--no-create", "--size=\(file.layout.size)", "--", path], deadline: deadline)
   }
 
   /// Watches `file`, mounted at `path`, for as long as the process lives.
