@@ -44,6 +44,35 @@ extension MountTests {
         }
       }
     }
+
+    /// Requests of all sizes at a depth that no memory would suffice for if each had its largest.
+    @Test(arguments: ["1m", "64k", "4k"])
+    func manyRequestsOfAllSizesInBoundedMemory(_ largestWrite: String) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "64M"]), in: directory) { server in
+          let options = ["-C", "2", "-o", "max_write=\(bytes(largestWrite))"]
+          try await withMount([server.uri()], options: options, engine: .reactor, in: directory) { mount in
+            try await mount.succeed([
+              "fio", "--name=verify", "--filename=\(mount.file)", "--size=64m", "--rw=randwrite", "--bsrange=4k-1m",
+              "--ioengine=libaio", "--direct=1", "--iodepth=128", "--verify=crc32c", "--verify_fatal=1",
+              "--verify_state_save=0", "--output=/dev/null",
+            ])
+            #expect(try peakMemory(of: mount.process.pid) <= 64 << 20)
+          }
+        }
+      }
+    }
+
+    private func bytes(_ size: String) -> Int {
+      (Int(size.dropLast()) ?? 0) << (size.last == "m" ? 20 : 10)
+    }
+
+    /// The most that was resident, in bytes.
+    private func peakMemory(of process: pid_t) throws -> Int {
+      let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+      let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+      return try #require(Int(line.split(whereSeparator: \.isWhitespace)[1])) * 1024
+    }
   }
 
   private struct FioReport: Decodable {

@@ -7,9 +7,6 @@ import Glibc
 /// libfuse allocates and locks for each request, and its worker threads hand data over; a request that needs the
 /// server needs neither. Integers are in the machine's own byte order.
 enum DeviceWire {
-  /// Largest header that precedes a write's data, and then some: the kernel wants at least this much more than `max_write`.
-  static let headerRoom = 4096
-
   static let inHeader = MemoryLayout<fuse_in_header>.size
   static let outHeader = MemoryLayout<fuse_out_header>.size
   static let readRequest = inHeader + MemoryLayout<fuse_read_in>.size
@@ -25,29 +22,36 @@ enum DeviceWire {
     start.loadUnaligned(fromByteOffset: inHeader, as: T.self)
   }
 
-  /// Answers a request: one `writev(2)`. False where the kernel did not want the answer, because the request was
-  /// given up; there is nothing to be done about that.
+  /// Answers a request with `count` bytes at `data`, or with an error and nothing: one `write(2)`.
+  ///
+  /// The header is put in front of the data, in ``outHeader`` bytes that must be free there: for the kernel, each piece of
+  /// memory is one more to find. What the kernel says is ignored: it does not want the answer of a request that was
+  /// given up, and there is nothing to be done about that.
   @inline(__always)
-  @discardableResult
-  static func reply(
-    _ device: Int32, _ unique: UInt64, error: Int32 = 0, data: UnsafeRawPointer? = nil, count: Int = 0
-  ) -> Bool {
-    var header = fuse_out_header(len: UInt32(outHeader + count), error: -error, unique: unique)
-    return withUnsafeMutableBytes(of: &header) { header in
-      withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { vectors in
-        vectors[0] = iovec(iov_base: header.baseAddress, iov_len: header.count)
-        vectors[1] = iovec(iov_base: UnsafeMutableRawPointer(mutating: data), iov_len: count)
-        return writev(device, vectors.baseAddress, count > 0 ? 2 : 1) >= 0
-      }
+  static func reply(_ device: Int32, _ unique: UInt64, data: UnsafeMutableRawPointer, count: Int, error: Int32 = 0) {
+    let start = data - outHeader
+    start.storeBytes(
+      of: fuse_out_header(len: UInt32(outHeader + count), error: -error, unique: unique), as: fuse_out_header.self)
+    _ = write(device, start, outHeader + count)
+  }
+
+  /// Answers a request with an error; 0 is success.
+  @inline(__always)
+  static func reply(_ device: Int32, _ unique: UInt64, error: Int32) {
+    var header = fuse_out_header()
+    withUnsafeMutableBytes(of: &header) { header in
+      guard let start = header.baseAddress else { return }
+      reply(device, unique, data: start + outHeader, count: 0, error: error)
     }
   }
 
   /// Answers a write.
   @inline(__always)
   static func replyWritten(_ device: Int32, _ unique: UInt64, count: Int) {
-    var body = fuse_write_out(size: UInt32(count), padding: 0)
-    withUnsafeBytes(of: &body) { body in
-      _ = reply(device, unique, data: body.baseAddress, count: body.count)
+    var answer = (header: fuse_out_header(), body: fuse_write_out(size: UInt32(count), padding: 0))
+    withUnsafeMutableBytes(of: &answer) { answer in
+      guard let start = answer.baseAddress else { return }
+      reply(device, unique, data: start + outHeader, count: MemoryLayout<fuse_write_out>.size)
     }
   }
 }

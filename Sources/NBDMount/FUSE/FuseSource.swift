@@ -18,21 +18,14 @@ final class FuseSource: RequestSource {
   /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
   private static let largestUnbuffered = 64 * 1024
 
-  /// Request buffers that are kept for later.
-  private static let mostSpare = 4
-
   private let engine: ReactorEngine
   private let session: FuseSession
   private let mount: Mount
   private let device: OwnedDescriptor
   private var slots = RequestSlots()
-  private var buffers = BufferPool()
-  /// Where the next request is read to.
-  private var requestBuffer: UnsafeMutableRawPointer
-  private var spareRequestBuffers: [UnsafeMutableRawPointer] = []
-  private let requestBufferSize: Int
-  /// Bytes that reads and writes in flight may still take.
-  private var budget: Int
+  private var buffers: RequestBuffers
+  /// Where the next request is read to; see ``RequestBuffers``.
+  private var incoming: RequestBuffers.Buffer
   /// A request that was read and found no room.
   private var blocked: (token: Token, operation: Operation)?
   /// What a request that libfuse has taken apart wants from the server.
@@ -40,7 +33,7 @@ final class FuseSource: RequestSource {
   /// Counts the calls of ``watch(_:)``, as the age of requests.
   private var watches: UInt32 = 0
 
-  /// - Parameter budget: bytes of data in flight; raised to two of the largest requests.
+  /// - Parameter budget: bytes of data in flight; see ``RequestBuffers``.
   init(
     _ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, _ device: consuming OwnedDescriptor,
     budget: Int
@@ -49,15 +42,8 @@ final class FuseSource: RequestSource {
     self.session = session
     self.mount = mount
     self.device = device
-    let largest = Int(mount.options.maxWrite)
-    self.budget = max(budget, 2 * largest)
-    requestBufferSize = largest + DeviceWire.headerRoom
-    requestBuffer = .allocate(byteCount: requestBufferSize, alignment: 4096)
-  }
-
-  deinit {
-    requestBuffer.deallocate()
-    for buffer in spareRequestBuffers { buffer.deallocate() }
+    buffers = RequestBuffers(largest: Int(mount.options.maxWrite), budget: budget)
+    incoming = buffers.takeLarge()
   }
 
   var descriptor: Int32 { device.rawValue }
@@ -76,8 +62,9 @@ final class FuseSource: RequestSource {
     }
     var count = 0
     while count < Self.batch {
-      guard slots.freeCount > 0, budget > 0 else { return .blocked(count) }
-      let size = read(device.rawValue, requestBuffer, requestBufferSize)
+      guard slots.freeCount > 0, buffers.haveRoom else { return .blocked(count) }
+      let request = incoming.start - DeviceWire.writeRequest
+      let size = read(device.rawValue, request, DeviceWire.writeRequest + buffers.largest)
       if size < 0 {
         switch Errno(rawValue: errno) {
         case .wouldBlock: return .drained(count)
@@ -91,26 +78,26 @@ final class FuseSource: RequestSource {
       }
       guard size >= DeviceWire.inHeader else { continue }
       count += 1
-      take(size, &loop)
+      take(request, size, &loop)
       if blocked != nil { return .blocked(count) }
     }
     return .more(count)
   }
 
-  /// Takes the request in the request buffer apart.
+  /// Takes a request apart that was read to ``incoming``.
   @inline(__always)
-  private func take(_ size: Int, _ loop: inout ReactorLoop) {
-    let header = DeviceWire.header(requestBuffer)
+  private func take(_ request: UnsafeMutableRawPointer, _ size: Int, _ loop: inout ReactorLoop) {
+    let header = DeviceWire.header(request)
     if !engine.isDebugging {
       switch header.opcode {
       case UInt32(FUSE_READ.rawValue) where size >= DeviceWire.readRequest:
-        let body = DeviceWire.body(requestBuffer, as: fuse_read_in.self)
+        let body = DeviceWire.body(request, as: fuse_read_in.self)
         return begin(mount.file.read(body.offset, Int(body.size)), header, &loop)
       case UInt32(FUSE_WRITE.rawValue) where size >= DeviceWire.writeRequest:
-        let body = DeviceWire.body(requestBuffer, as: fuse_write_in.self)
+        let body = DeviceWire.body(request, as: fuse_write_in.self)
         let count = min(Int(body.size), size - DeviceWire.writeRequest)
         let step = mount.file.write(
-          body.offset, requestBuffer + DeviceWire.writeRequest, count,
+          body.offset, incoming.start, count,
           isDirect: body.write_flags & UInt32(FUSE_WRITE_CACHE) == 0, flags: Int32(bitPattern: body.flags))
         return begin(step, header, &loop)
       default: break
@@ -119,7 +106,7 @@ final class FuseSource: RequestSource {
     // Not used: it does not come for every caller that is killed, and ``watch(_:)`` finds them all.
     if header.opcode == UInt32(FUSE_INTERRUPT.rawValue) { return }
     var buffer = fuse_buf()
-    buffer.mem = requestBuffer
+    buffer.mem = request
     buffer.size = size
     session.process(&buffer)
     if let (request, operation, libfuse) = asked {
@@ -163,7 +150,7 @@ final class FuseSource: RequestSource {
       operation.buffer = buffer(for: token, length: operation.length)
     case .write:
       if libfuse == nil, length > Self.largestCopy {
-        keepRequestBuffer(token, length)
+        keepPayload(token, &operation)
       } else {
         operation.copiesPayload = true
       }
@@ -172,7 +159,7 @@ final class FuseSource: RequestSource {
     switch loop.submit(operation) {
     case .accepted: break
     case .full:
-      if operation.copiesPayload { keepRequestBuffer(token, length) }
+      if operation.copiesPayload { keepPayload(token, &operation) }
       blocked = (token, operation)
     case .lost: finish(token, .connectionLost, nil)
     }
@@ -180,24 +167,26 @@ final class FuseSource: RequestSource {
 
   // MARK: Buffers
 
-  /// The request buffer is the slot's until it is answered; another one takes its place.
-  private func keepRequestBuffer(_ token: Token, _ length: Int) {
-    guard let slot = slots.pointer(token), slot.pointee.requestBuffer == nil else { return }
-    slot.pointee.requestBuffer = requestBuffer
-    slot.pointee.bufferSize = length
-    budget -= length
-    requestBuffer = spareRequestBuffers.popLast() ?? .allocate(byteCount: requestBufferSize, alignment: 4096)
+  /// Keeps the payload that was read to ``incoming`` until the write is answered.
+  private func keepPayload(_ token: Token, _ operation: inout Operation) {
+    guard let slot = slots.pointer(token), let payload = operation.buffer else { return }
+    let length = Int(operation.length)
+    operation.copiesPayload = false
+    if payload == incoming.start, buffers.shouldKeep(length) {
+      slot.pointee.buffer = incoming
+      incoming = buffers.takeLarge()
+    } else {
+      let copy = buffers.take(length)
+      copy.start.copyMemory(from: payload, byteCount: length)
+      operation.buffer = copy.start
+      slot.pointee.buffer = copy
+    }
   }
 
   func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer {
-    let count = Int(length)
-    let buffer = buffers.take(count)
-    budget -= count
-    if let slot = slots.pointer(token) {
-      slot.pointee.buffer = buffer
-      slot.pointee.bufferSize = count
-    }
-    return buffer
+    let buffer = buffers.take(Int(length))
+    slots.pointer(token)?.pointee.buffer = buffer
+    return buffer.start
   }
 
   // MARK: Outcomes
@@ -224,27 +213,23 @@ final class FuseSource: RequestSource {
   /// Answers a request for good.
   @inline(__always)
   private func finish(
-    _ token: Token, _ outcome: Outcome, _ data: UnsafeRawPointer?, _ extents: [[Extent]] = []
+    _ token: Token, _ outcome: Outcome, _ data: UnsafeMutableRawPointer?, _ extents: [[Extent]] = []
   ) {
     guard let slot = slots.pointer(token)?.pointee else { return }
     slots.remove(token)
-    let data = data ?? slot.buffer.map { UnsafeRawPointer($0) }
+    let data = data ?? slot.buffer?.start
     if case .reply(let answer) = mount.file.proceed(slot.request, outcome, extents) {
       if let request = slot.libfuse { FuseReply(request).answer(answer, data: data) } else { reply(slot.unique, answer, data) }
     }
-    if slot.bufferSize > 0 {
-      budget += slot.bufferSize
-      if let buffer = slot.buffer { buffers.give(buffer, slot.bufferSize) }
-      if let buffer = slot.requestBuffer {
-        if spareRequestBuffers.count < Self.mostSpare { spareRequestBuffers.append(buffer) } else { buffer.deallocate() }
-      }
-    }
+    if let buffer = slot.buffer { buffers.give(buffer) }
   }
 
   @inline(__always)
-  private func reply(_ unique: UInt64, _ answer: FileRequest.Answer, _ data: UnsafeRawPointer?) {
+  private func reply(_ unique: UInt64, _ answer: FileRequest.Answer, _ data: UnsafeMutableRawPointer?) {
     switch answer {
-    case .data(let count): DeviceWire.reply(device.rawValue, unique, data: data, count: count)
+    case .data(let count):
+      guard let data, count > 0 else { return DeviceWire.reply(device.rawValue, unique, error: 0) }
+      DeviceWire.reply(device.rawValue, unique, data: data, count: count)
     case .written(let count): DeviceWire.replyWritten(device.rawValue, unique, count: count)
     case .error(let number): DeviceWire.reply(device.rawValue, unique, error: number)
     case .success, .offset: DeviceWire.reply(device.rawValue, unique, error: EIO)

@@ -2,8 +2,8 @@ import NBDProtocol
 
 /// `--engine reactor`: what the sources of one mount share.
 final class ReactorEngine: Sendable {
-  /// Bytes of data that reads and writes may have in flight, over all reactors.
-  static let budget = 24 << 20
+  /// Bytes that the data in flight may take over all reactors, of each kind of ``RequestBuffers``.
+  static let budget = 20 << 20
 
   /// libfuse is to see, and print, every request (`-d`).
   let isDebugging: Bool

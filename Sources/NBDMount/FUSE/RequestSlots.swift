@@ -14,12 +14,8 @@ struct RequestSlots: ~Copyable {
     var process: pid_t
     /// When it was read, in calls of ``FuseSource/watch(_:)``.
     var born: UInt32
-    /// Where the data of a read goes.
-    var buffer: UnsafeMutableRawPointer?
-    /// Bytes of ``buffer``; also what it counts for in the budget.
-    var bufferSize = 0
-    /// The buffer that holds a write, until it is answered.
-    var requestBuffer: UnsafeMutableRawPointer?
+    /// Where the data of a read goes, or of a write lies.
+    var buffer: RequestBuffers.Buffer?
   }
 
   /// As many as a connection takes commands.

@@ -58,10 +58,14 @@ package struct Token: Hashable, Sendable {
 package struct Completion {
   package var token: Token
   package var outcome: Outcome
-  /// A successful read that had no buffer of its own: its bytes, valid until the machine is called again.
-  package var data: UnsafeRawPointer?
+  /// A successful read that had no buffer of its own: its bytes, valid until the machine is called again. They and the
+  /// ``headerRoom`` bytes in front of them, where the reply's header was, may be overwritten until then.
+  package var data: UnsafeMutableRawPointer?
   /// A successful block status: ``TransmissionMachine/takeExtents(_:)`` has its extents.
   package var hasExtents = false
+
+  /// Bytes in front of ``data`` that are free: the size of the shortest reply header.
+  package static let headerRoom = 16
 }
 
 /// How an operation or a command ended. Trivial, so that it moves without reference counting.

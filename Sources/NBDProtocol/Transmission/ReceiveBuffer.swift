@@ -21,7 +21,7 @@ struct ReceiveBuffer: ~Copyable {
 
   /// The unparsed bytes.
   @inline(__always)
-  var start: UnsafeRawPointer { UnsafeRawPointer(base + head) }
+  var start: UnsafeMutableRawPointer { base + head }
 
   /// The unparsed bytes as the decoders take them; valid until the buffer changes.
   @inline(__always)

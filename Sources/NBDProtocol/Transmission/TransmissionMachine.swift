@@ -216,7 +216,7 @@ package struct TransmissionMachine: ~Copyable {
 
   /// The final reply for the command has come. Nil where that completes no operation yet.
   @inline(__always)
-  mutating func replied(_ index: Int, data: UnsafeRawPointer?) -> Completion? {
+  mutating func replied(_ index: Int, data: UnsafeMutableRawPointer?) -> Completion? {
     let slot = commands[index]
     if slot.pointee.payloadEnd > output.sent {
       // The server answered early, usually with an error. The rest of the payload must still go out, or the
@@ -229,7 +229,7 @@ package struct TransmissionMachine: ~Copyable {
   }
 
   @inline(__always)
-  mutating func complete(_ index: Int, data: UnsafeRawPointer?) -> Completion? {
+  mutating func complete(_ index: Int, data: UnsafeMutableRawPointer?) -> Completion? {
     let slot = commands[index].pointee
     if slot.isLargeRead { largeReads -= 1 }
     commands.release(index)

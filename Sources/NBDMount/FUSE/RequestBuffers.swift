@@ -1,0 +1,77 @@
+import CFuse3
+import Glibc
+
+/// The memory of one reactor's requests: bounded, and taken once.
+///
+/// There are two kinds. *Large* buffers hold any request whole; one of them is where the next request is read to, and it stays
+/// with a large write until that is answered, so that the payload is not copied; large reads use them too. All other data in
+/// flight is in *pooled* buffers of its own size.
+///
+/// In front of each is a page of room, where the header of the answer goes. A request is read to ``DeviceWire/writeRequest`` bytes before its start, so that the
+/// payload of a write begins where the buffer does: the kernel then copies page to page, instead of each page to the ends of two.
+struct RequestBuffers: ~Copyable {
+  /// Memory that a request has in use.
+  struct Buffer {
+    let start: UnsafeMutableRawPointer
+    /// Bytes that it counts for in the pool; 0 for a large one.
+    let pooled: Int
+  }
+
+  /// The kernel copies huge pages with less work for each page: `madvise(2)`.
+  private static let hugePage = 2 << 20
+  private static let page = 4096
+
+  /// Bytes of the largest request's payload.
+  let largest: Int
+  private let memory: UnsafeMutableRawPointer
+  private let count: Int
+  private var large: [UnsafeMutableRawPointer] = []
+  private var pool: BufferPool
+  /// Bytes that the pool's buffers in use may still take.
+  private var pooledRoom: Int
+
+  /// - Parameters:
+  ///   - largest: bytes of the largest payload; rounded up to pages, and to what the kernel wants for its other requests.
+  ///   - budget: bytes in flight, of each of the two kinds; raised to two of the largest requests.
+  init(largest: Int, budget: Int) {
+    let largest = max((largest + Self.page - 1) / Self.page * Self.page, Int(FUSE_MIN_READ_BUFFER))
+    self.largest = largest
+    let budget = max(budget, 2 * largest)
+    // One is always there to read the next request to.
+    count = min(budget / largest, RequestSlots.capacity) + 1
+    let stride = Self.page + largest
+    memory = .allocate(byteCount: count * stride, alignment: Self.hugePage)
+    madvise(memory, count * stride, MADV_HUGEPAGE)
+    large = (0..<count).reversed().map { [memory] in memory + $0 * stride + Self.page }
+    pool = BufferPool(mostKept: budget, headroom: Self.page)
+    pooledRoom = budget
+  }
+
+  deinit { memory.deallocate() }
+
+  /// Whatever the next request is, there is memory for it.
+  var haveRoom: Bool { pooledRoom > 0 && !large.isEmpty }
+
+  /// A large buffer to read a request to. Requires ``haveRoom``.
+  mutating func takeLarge() -> Buffer { Buffer(start: large.removeLast(), pooled: 0) }
+
+  /// A buffer for `length` bytes.
+  mutating func take(_ length: Int) -> Buffer {
+    if length > largest / 2, length <= largest, !large.isEmpty { return takeLarge() }
+    pooledRoom -= length
+    return Buffer(start: pool.take(length), pooled: length)
+  }
+
+  mutating func give(_ buffer: Buffer) {
+    if buffer.pooled == 0 {
+      large.append(buffer.start)
+    } else {
+      pooledRoom += buffer.pooled
+      pool.give(buffer.start, buffer.pooled)
+    }
+  }
+
+  /// Whether a write of `length` bytes should keep the large buffer that it was read to, rather than be copied to one of
+  /// its own size. Small ones may take half of them.
+  func shouldKeep(_ length: Int) -> Bool { length > largest / 2 || large.count > count / 2 }
+}

@@ -1,0 +1,59 @@
+import Testing
+
+@testable import NBDMount
+
+/// The memory of a reactor's requests stays within its bound whatever is asked of it.
+struct RequestBuffersTests {
+  private static let page = 4096
+
+  @Test func alignsPayloadsAndLeavesRoomForTheHeader() {
+    var buffers = RequestBuffers(largest: 1 << 20, budget: 8 << 20)
+    for length in [1, 4096, 65_536, 1 << 20] {
+      let buffer = buffers.take(length)
+      #expect(UInt(bitPattern: buffer.start) % UInt(Self.page) == 0)
+      // Traps where the room is not there, under the address sanitizer at the latest.
+      (buffer.start - DeviceWire.outHeader).initializeMemory(as: UInt8.self, repeating: 1, count: DeviceWire.outHeader + length)
+      buffers.give(buffer)
+    }
+  }
+
+  @Test func hasNoRoomOnceTheLargeOnesAreTaken() {
+    var buffers = RequestBuffers(largest: 1 << 20, budget: 4 << 20)
+    var taken: [RequestBuffers.Buffer] = []
+    while buffers.haveRoom { taken.append(buffers.takeLarge()) }
+    // Four in flight, and one to read the next request to.
+    #expect(taken.count == 5)
+    #expect(Set(taken.map(\.start)).count == 5)
+    buffers.give(taken[2])
+    let haveRoom = buffers.haveRoom
+    #expect(haveRoom)
+  }
+
+  @Test func hasNoRoomOnceThePoolIsSpent() {
+    var buffers = RequestBuffers(largest: 1 << 20, budget: 4 << 20)
+    var taken: [RequestBuffers.Buffer] = []
+    while buffers.haveRoom { taken.append(buffers.take(1 << 16)) }
+    #expect(taken.count == 64)
+    for buffer in taken { buffers.give(buffer) }
+    let haveRoom = buffers.haveRoom
+    #expect(haveRoom)
+  }
+
+  @Test func smallWritesLeaveLargeBuffersToLargeOnes() {
+    var buffers = RequestBuffers(largest: 1 << 20, budget: 8 << 20)
+    var kept = 0
+    while buffers.haveRoom, buffers.shouldKeep(32_768) {
+      _ = buffers.takeLarge()
+      kept += 1
+    }
+    #expect(kept == 5, "of nine")
+    let keepsLarge = buffers.shouldKeep(1 << 20)
+    #expect(keepsLarge)
+  }
+
+  /// The kernel refuses reads from its device into less than its smallest buffer, whatever the largest write is.
+  @Test func theSmallestIsWhatTheKernelAccepts() {
+    let sizes = [1, 10_000].map { RequestBuffers(largest: $0, budget: 0).largest }
+    #expect(sizes == [8192, 12_288])
+  }
+}
