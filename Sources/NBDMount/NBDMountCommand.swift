@@ -5,6 +5,9 @@ import NBDProtocol
 @main
 struct NBDMountCommand {
   static func main() {
+    if CommandLine.arguments.first == PrefetchChild.name, let path = CommandLine.arguments.dropFirst().first {
+      PrefetchChild.serve(path: path)
+    }
     // Both before any thread is made: threads inherit the signal mask, and the environment must not change under them.
     TerminationSignals.block()
     let readiness = Readiness()

@@ -84,5 +84,40 @@ extension MountTests {
         #expect(zeros.succeeded)
       }
     }
+
+    /// Where the kernel's read-ahead cannot be raised, as an ordinary user cannot, who reads in sequence still finds more in
+    /// the page cache than the kernel itself would have read; and who reads here and there does not.
+    @Test(arguments: Client.perEngine)
+    func sequentialReadersAreReadAheadOf(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try await Pattern.file("image", size: 64 * mib, in: directory)
+        let mountpoint = try directory.subdirectory("mnt")
+        let pidFile = directory / "pid"
+        let child = try ChildProcess(
+          ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /sys && exec \"$@\"", "sh"]
+            + [try Layout.nbdmount(), "--engine", client.engine.rawValue, "-P", pidFile, mountpoint]
+            + ["[", "nbdkit", "file", image, "]"])
+        do {
+          try await FileArrival.wait(for: pidFile, by: child, within: .seconds(20))
+          let inside = ["nsenter", "--target", "\(child.pid)", "--mount"]
+          let file = mountpoint + "/nbd"
+          for block in [500, 20, 400, 100] {
+            try await succeed(inside + ["dd", "if=\(file)", "of=/dev/null", "bs=64k", "count=1", "skip=\(block)"])
+          }
+          #expect(try child.children().count == 1, "the server, and nobody who reads ahead")
+          try await succeed(inside + ["dd", "if=\(file)", "of=/dev/null", "bs=64k", "count=64"])
+          try await poll("more to be cached than was read", within: .seconds(20)) {
+            let cached = try? await run(inside + ["fincore", "--bytes", "--noheadings", "--output", "RES", file])
+            return (cached.flatMap { Int($0.stdout.trimmingCharacters(in: .whitespacesAndNewlines)) } ?? 0) > 6 * mib
+          }
+          try await succeed(inside + ["cmp", image, file])
+          try await succeed(inside + ["fusermount3", "-u", mountpoint])
+          #expect(try await child.exitStatus(within: .seconds(20)) == .success)
+        } catch {
+          await child.terminate()
+          throw error
+        }
+      }
+    }
   }
 }

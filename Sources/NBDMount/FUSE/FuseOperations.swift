@@ -59,10 +59,12 @@ enum FuseOperations {
   }
 
   private static func addData(to table: inout fuse_lowlevel_ops) {
-    table.read = { request, _, size, offset, _ in
-      guard let request else { return }
+    table.read = { request, _, size, offset, information in
+      guard let request, let information else { return }
       let mount = Mount.of(request)
-      mount.carryOut(mount.file.read(UInt64(clamping: offset), size), request)
+      let step = mount.read(
+        UInt64(clamping: offset), size, flags: information.pointee.flags, process: fuse_req_ctx(request).pointee.pid)
+      mount.carryOut(step, request)
     }
     table.write = { request, _, buffer, size, offset, information in
       guard let request, let buffer, let information else { return }

@@ -92,7 +92,9 @@ final class FuseSource: RequestSource {
       switch header.opcode {
       case UInt32(FUSE_READ.rawValue) where size >= DeviceWire.readRequest:
         let body = DeviceWire.body(request, as: fuse_read_in.self)
-        return begin(mount.file.read(body.offset, Int(body.size)), header, &loop)
+        let step = mount.read(
+          body.offset, Int(body.size), flags: Int32(bitPattern: body.flags), process: pid_t(bitPattern: header.pid))
+        return begin(step, header, &loop)
       case UInt32(FUSE_WRITE.rawValue) where size >= DeviceWire.writeRequest:
         let body = DeviceWire.body(request, as: fuse_write_in.self)
         let count = min(Int(body.size), size - DeviceWire.writeRequest)

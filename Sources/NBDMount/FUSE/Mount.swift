@@ -7,6 +7,7 @@ final class Mount: Sendable {
   let file: ExportFile
   let engine: Engine
   let options: Options
+  let prefetcher: Prefetcher
 
   /// How the kernel is told to treat the mount.
   struct Options: Sendable {
@@ -17,6 +18,8 @@ final class Mount: Sendable {
     var maxBackground: UInt32
     /// Largest write in bytes.
     var maxWrite: UInt32
+    /// Most bytes that are prefetched, where the kernel's read-ahead cannot be raised.
+    var prefetch: Int
   }
 
   /// Who waits for the server: chosen once, at the start.
@@ -29,6 +32,7 @@ final class Mount: Sendable {
     self.file = file
     self.engine = engine
     self.options = options
+    prefetcher = Prefetcher(size: file.layout.size, largestWindow: file.cache == .none ? 0 : options.prefetch)
   }
 
   /// The mount that a request belongs to.
@@ -44,6 +48,13 @@ final class Mount: Sendable {
     case .threads(let engine): engine.carryOut(step, FuseReply(request))
     case .reactor: FuseSource.begin(step, request)
     }
+  }
+
+  /// read(2) by `process` through a file that is open with `flags`.
+  @inline(__always)
+  func read(_ offset: UInt64, _ count: Int, flags: Int32, process: pid_t) -> FileRequest.Step {
+    prefetcher.saw(offset, count, flags: flags, process: process)
+    return file.read(offset, count)
   }
 
   /// The attributes of `inode` now.

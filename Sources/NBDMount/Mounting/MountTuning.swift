@@ -18,18 +18,22 @@ struct MountTuning {
   /// Sets what may be set. An ordinary user may not, and loses nothing but speed: that is worth a line for `--verbose` only.
   ///
   /// - Parameter readAhead: bytes; nil for the default.
-  func apply(readAhead: Int?) {
-    write("read_ahead_kb", (readAhead ?? Self.readAhead) / 1024)
+  /// - Returns: whether the read-ahead is set; ``Prefetcher`` is for where it is not.
+  func apply(readAhead: Int?) -> Bool {
     write("max_ratio", Self.dirtyRatio)
+    return write("read_ahead_kb", (readAhead ?? Self.readAhead) / 1024)
   }
 
-  private func write(_ name: String, _ value: Int) {
+  @discardableResult
+  private func write(_ name: String, _ value: Int) -> Bool {
     let path = "\(directory)/\(name)"
     do {
       let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: .closeOnExec)
       try file.closeAfter { _ = try file.writeAll("\(value)".utf8) }
+      return true
     } catch {
       Logger(label: "nbdmount").debug("cannot set \(path): \(error)")
+      return false
     }
   }
 }

@@ -23,6 +23,7 @@ struct Served: Sendable {
   private let configuration: MountConfiguration
 
   var file: ExportFile { mount.file }
+  var prefetcher: Prefetcher { mount.prefetcher }
 
   /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
   /// mounted where it throws.
@@ -37,7 +38,8 @@ struct Served: Sendable {
     let mountOptions = Mount.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
       maxBackground: options.maxBackground ?? Self.backgroundRequests,
-      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest))
+      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest),
+      prefetch: configuration.readAhead ?? Prefetcher.defaultWindow)
     let arguments = options.sessionArguments(
       source: configuration.server.mountSource(exportName: configuration.exportName),
       readOnly: file.layout.isReadOnly, debug: configuration.debugsFuse)

@@ -9,6 +9,8 @@ struct Spawn {
     /// Standard input from /dev/null, output and error to this descriptor, and nothing else inherited: not
     /// /dev/fuse, without which a dead daemon would not look dead, and no server's socket.
     case captured(by: Int32)
+    /// Standard input from this descriptor, output and error to /dev/null, and nothing else inherited.
+    case input(from: Int32)
     /// Everything inherited that is not close-on-exec, and this descriptor too, under its own number.
     case inherited(and: Int32)
   }
@@ -42,6 +44,11 @@ struct Spawn {
       try check(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0), program)
       try check(posix_spawn_file_actions_adddup2(&actions, output, 1), program)
       try check(posix_spawn_file_actions_adddup2(&actions, output, 2), program)
+      try check(posix_spawn_file_actions_addclosefrom_np(&actions, 3), program)
+    case .input(let input):
+      try check(posix_spawn_file_actions_adddup2(&actions, input, 0), program)
+      try check(posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0), program)
+      try check(posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0), program)
       try check(posix_spawn_file_actions_addclosefrom_np(&actions, 3), program)
     case .inherited(let descriptor):
       // dup2 onto itself clears close-on-exec in the child alone.
