@@ -60,6 +60,12 @@ static const uint64_t cfuse_cap_writeback_cache = FUSE_CAP_WRITEBACK_CACHE;
 static const uint64_t cfuse_cap_atomic_o_trunc = FUSE_CAP_ATOMIC_O_TRUNC;
 static const uint64_t cfuse_cap_auto_inval_data = FUSE_CAP_AUTO_INVAL_DATA;
 static const uint64_t cfuse_cap_splice_read = FUSE_CAP_SPLICE_READ;
+// From libfuse 3.18 on; before, there is nothing to decline.
+#ifdef FUSE_CAP_OVER_IO_URING
+static const uint64_t cfuse_cap_over_io_uring = FUSE_CAP_OVER_IO_URING;
+#else
+static const uint64_t cfuse_cap_over_io_uring = 0;
+#endif
 // <unistd.h> has these for _GNU_SOURCE only, without which the Glibc module is built.
 static const int cfuse_seek_data = 3;
 static const int cfuse_seek_hole = 4;

@@ -65,6 +65,12 @@ import Testing
         == ["nbdmount", "-o", "fsname=s", "-o", "subtype=nbdmount"])
   }
 
+  @Test func ioUringAndItsDepthReachLibfuse() throws {
+    let arguments = try FuseOptions(arguments: ["io_uring,io_uring_q_depth=16"])
+      .sessionArguments(source: "s", readOnly: false, debug: false)
+    #expect(arguments.suffix(4) == ["-o", "io_uring", "-o", "io_uring_q_depth=16"])
+  }
+
   @Test func aServersNameCannotAddAnOption() {
     let arguments = FuseOptions().sessionArguments(source: #"x\,suid,allow_other\"#, readOnly: false, debug: false)
     #expect(FuseOptionList.split(arguments[2]) == [#"fsname=x\,suid,allow_other\"#])

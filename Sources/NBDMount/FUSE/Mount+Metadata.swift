@@ -16,6 +16,9 @@ extension Mount {
     // Nobody else writes through this mount: cached pages need no check of the attributes at each read.
     _ = cfuse_want(connection, cfuse_cap_auto_inval_data, false)
     _ = cfuse_want(connection, cfuse_cap_splice_read, false)
+    // libfuse 3.18 would take the requests on threads of its own, where no reactor is. -o io_uring is not the only way
+    // to ask it for that: FUSE_URING_ENABLE in the environment is another.
+    if case .reactor = engine { _ = cfuse_want(connection, cfuse_cap_over_io_uring, false) }
     connection.pointee.max_background = options.maxBackground
     connection.pointee.congestion_threshold = options.maxBackground * 3 / 4
     connection.pointee.max_write = min(connection.pointee.max_write, options.maxWrite)
