@@ -1,27 +1,56 @@
 #!/usr/bin/env bash
-# Runs the protocol tests under a sanitizer: Scripts/sanitize.sh thread|address
+# Runs the tests under a sanitizer:
 #
-# Slow (minutes), and so not a part of Scripts/test.sh. Fails on any report.
+#   Scripts/sanitize.sh thread|address             the protocol tests in a sanitized test runner, then the mount tests with a
+#                                                  sanitized nbdmount
+#   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names match
+#
+# Slow (many minutes), and so not a part of Scripts/test.sh, which has to have run before: it installs what is needed. Fails on
+# any report, and on any test that fails. Not run: the matrix, which is long, and what measures memory, which is the sanitizer's then.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-sanitizer=${1:-}
+sanitizer=${1:-} filter=${2:-}
 case $sanitizer in
   thread | address) ;;
-  *) die "usage: Scripts/sanitize.sh thread|address" ;;
+  *) die "usage: Scripts/sanitize.sh thread|address [REGEX]" ;;
 esac
 scratch=$repo/.build-$sanitizer
-log=$scratch/sanitizer.log
 cd "$repo"
-swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
 
-export TSAN_OPTIONS="suppressions=$repo/Scripts/tsan.supp"
+# A sanitizer writes each process's reports to a file of its own: the tests take nbdmount's standard error for themselves.
+# Every user's nbdmount has to be able to.
+reports=$(mktemp -d "${TMPDIR:-/tmp}/sanitizer.XXXXXX")
+chmod 1777 "$reports"
+trap 'rm -rf -- "$reports"' EXIT
+export TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.supp"
 # Swift's runtime keeps what it has allocated once and for all, which the leak checker takes for leaks.
-export ASAN_OPTIONS="detect_leaks=0"
+export ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
+
+# tests NAME OPTIONS...: runs the tests of one target.
 status=0
-swift test --skip-build --sanitize="$sanitizer" --scratch-path "$scratch" --filter ProtocolTests >"$log" 2>&1 || status=$?
-reports=$(grep -cE 'WARNING: ThreadSanitizer|ERROR: AddressSanitizer' "$log") || [ "$reports" = 0 ]
-tail -n 3 "$log"
-say "$reports reports of the $sanitizer sanitizer; the log is $log"
-[ "$status" -eq 0 ] && [ "$reports" -eq 0 ]
+tests() {
+  local name=$1 log=$scratch/$1.log
+  shift
+  swift test --skip-build "$@" >"$log" 2>&1 || status=1
+  tail -n 1 "$log"
+  say "$name: the log is $log"
+}
+
+swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
+tests protocol --sanitize="$sanitizer" --scratch-path "$scratch" --filter "ProtocolTests.*$filter"
+
+swift build --build-tests
+NBDMOUNT=$scratch/debug/nbdmount NBDMOUNT_PEERS=$repo/.peers \
+  tests mount --filter "MountTests.*$filter" --skip 'MatrixTests|BoundedMemory'
+
+count=0
+for report in "$reports"/report*; do
+  [ -e "$report" ] || continue
+  count=$((count + 1))
+  cp -- "$report" "$scratch/"
+  say "report: $scratch/${report##*/}"
+done
+say "$count processes with reports of the $sanitizer sanitizer"
+[ "$status" -eq 0 ] && [ "$count" -eq 0 ]

@@ -45,6 +45,27 @@ extension MountTests {
       }
     }
 
+    /// While one request at a time comes, one reactor reads them all; the others join when there are many, or large ones.
+    @Test(arguments: [(block: "4k", depth: 1, size: "16m", isShared: false), ("4k", 64, "64m", true), ("1m", 4, "1g", true)])
+    func reactorsShareWhatIsTooMuchForOne(_ load: (block: String, depth: Int, size: String, isShared: Bool)) async throws {
+      try await withTemporaryDirectory { directory in
+        let log = directory / "log"
+        try await withServer(.nbdkit(["--filter=log", "memory", "64M", "logfile=\(log)"]), in: directory) { server in
+          try await withMount([server.uri()], options: ["-C", "4"], engine: .reactor, in: directory) { mount in
+            try await mount.succeed([
+              "fio", "--name=load", "--filename=\(mount.file)", "--size=64m", "--rw=randread", "--bs=\(load.block)",
+              "--ioengine=libaio", "--direct=1", "--iodepth=\(load.depth)", "--io_size=\(load.size)", "--output=/dev/null",
+            ])
+          }
+        }
+        // connection=2 Read id=17 offset=0x0 count=0x1000 ...
+        let reads = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").filter { $0.contains(" Read id=") }
+        let connections = Set(reads.compactMap { $0.split(separator: " ").first { $0.hasPrefix("connection=") } })
+        #expect(reads.count >= 1000)
+        #expect((connections.count > 1) == load.isShared, "\(connections)")
+      }
+    }
+
     /// Requests of all sizes at a depth that no memory would suffice for if each had its largest.
     @Test(arguments: ["1m", "64k", "4k"])
     func manyRequestsOfAllSizesInBoundedMemory(_ largestWrite: String) async throws {

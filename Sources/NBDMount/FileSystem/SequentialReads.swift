@@ -44,7 +44,7 @@ struct SequentialReads {
   mutating func note(_ offset: UInt64, _ length: UInt64) -> Range<UInt64>? {
     guard largestWindow > 0 else { return nil }
     let end = min(offset + length, size)
-    guard let index = readers.firstIndex(where: { $0.isContinued(by: offset) }) else {
+    guard let index = readers.lastIndex(where: { $0.isContinued(by: offset) }) else {
       if readers.count == Self.mostReaders { readers.removeFirst() }
       readers.append(Reader(position: end, fetched: end))
       return nil
@@ -55,7 +55,8 @@ struct SequentialReads {
     reader.position = end
     guard reader.isSequential || offset >= reader.fetched else { return nil }
     reader.isSequential = true
-    guard end >= reader.fetched, end < size else { return nil }
+    // Little is left near the end: the reader would be done first.
+    guard end >= reader.fetched, size - end >= Self.firstWindow else { return nil }
     let window = end..<min(end + min(reader.window, largestWindow), size)
     reader.window = min(reader.window * 2, largestWindow)
     reader.fetched = window.upperBound

@@ -39,7 +39,9 @@ struct MountRunner {
       try ending.startTakingSignals()
       try SizeKeeper.establish(served.file, path: mountpoint.exportPath)
       try SizeKeeper.start(served.file, path: mountpoint.exportPath)
-      if let entry = table.mount(at: mountpoint.path), !MountTuning(entry).apply(readAhead: configuration.readAhead) {
+      if let entry = table.mount(at: mountpoint.path), !MountTuning(entry).apply(readAhead: configuration.readAhead),
+        configuration.readAhead != nil
+      {
         try served.prefetcher.start(path: mountpoint.exportPath)
       }
       served.scan.wait(milliseconds: Deadline.scan)

@@ -39,7 +39,7 @@ struct Served: Sendable {
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
       maxBackground: options.maxBackground ?? Self.backgroundRequests,
       maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest),
-      prefetch: configuration.readAhead ?? Prefetcher.defaultWindow)
+      prefetch: configuration.readAhead ?? 0)
     let arguments = options.sessionArguments(
       source: configuration.server.mountSource(exportName: configuration.exportName),
       readOnly: file.layout.isReadOnly, debug: configuration.debugsFuse)

@@ -29,7 +29,6 @@ struct Pacer {
   /// - Parameter load: commands in flight.
   @inline(__always)
   mutating func worked(load: Int) {
-    guard budget > 0 else { return }
     peak = max(load * 8, peak - (peak + 7) / 8)
     if isPolling {
       misses = 0
@@ -38,12 +37,16 @@ struct Pacer {
     lastWork = 0
   }
 
+  /// More is in flight than looking pays for.
+  @inline(__always)
+  var isCrowded: Bool { peak > Self.largestLoad * 8 }
+
   /// The last turn found nothing. Whether to look again instead of sleeping.
   ///
   /// With many commands in flight the processors are busy as it is, and looking would take time from those who are to
   /// answer.
   mutating func shouldPoll() -> Bool {
-    guard budget > 0, peak <= Self.largestLoad * 8 else { return false }
+    guard budget > 0, !isCrowded else { return false }
     if misses >= 4, sleeps < Self.triesApart { return false }
     let now = Self.now()
     if lastWork == 0 {

@@ -28,6 +28,10 @@ package final class Reactor: Sendable {
   let epoll: Epoll
   /// Operations submitted and not completed: the measure for choosing the least loaded connection.
   package let load = Atomic<Int>(0)
+  /// More is in flight than one reactor should have alone.
+  let isCrowded = Atomic<Bool>(false)
+  /// Of the first reactor of an export: the others are to read requests too.
+  let sharesSource = Atomic<Bool>(false)
   private let state = Mutex<State>(.running)
   private let isLost = Atomic<Bool>(false)
   private let stopRequested = Atomic<Bool>(false)

@@ -20,15 +20,20 @@ package struct ReactorLoop: ~Copyable {
   /// The server said that it goes away (`NBD_ESHUTDOWN`): what is in flight is finished, nothing is begun.
   var isShuttingDown = false
   /// What `epoll` said, until a system call has said otherwise.
-  private var ready: Epoll.Ready = [.socket, .source]
+  var ready: Epoll.Ready = [.socket, .source]
   private var watchesWritable = false
-  private var watchesSource = true
+  var watchesSource = true
   /// The source has more requests than there is room for.
-  private var isSourceBlocked = false
-  private var pacer: Pacer
+  var isSourceBlocked = false
+  var pacer: Pacer
   /// Turns until the clock is looked at, and when the source was last asked to look after its requests.
-  private var turnsToWatch = 0
-  private var lastWatch: UInt64 = 0
+  var turnsToWatch = 0
+  var lastWatch: UInt64 = 0
+  /// Whether this one reads requests whatever comes, and whether it has others to call. See ReactorLoop+Source.
+  let isFirst: Bool
+  let leadsOthers: Bool
+  /// Since when no reactor has been crowded; 0 before anybody looked.
+  var calmSince: UInt64 = 0
 
   init(
     _ reactor: Reactor, _ socket: consuming OwnedDescriptor, _ leftover: [UInt8], _ peers: [Reactor],
@@ -38,6 +43,8 @@ package struct ReactorLoop: ~Copyable {
     self.socket = socket
     self.peers = peers
     self.source = source
+    isFirst = peers.first === reactor
+    leadsOthers = isFirst && peers.count > 1 && source != nil
     pacer = Pacer(busyPoll: reactor.busyPoll)
     machine = TransmissionMachine(reactor.export, leftover: leftover)
     do {
@@ -51,9 +58,12 @@ package struct ReactorLoop: ~Copyable {
 
   mutating func run() {
     while !reactor.shouldStop {
-      if turn() {
-        pacer.worked(load: machine.load)
-      } else if pacer.shouldPoll() {
+      let worked = turn()
+      if worked { pacer.worked(load: machine.load) }
+      shareSource()
+      if worked {
+        continue
+      } else if machine.payload < Self.crowdedPayload, pacer.shouldPoll() {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
@@ -90,51 +100,6 @@ package struct ReactorLoop: ~Copyable {
     if woken.isEmpty { turnsToWatch = 0 }
     ready.formUnion(woken)
     reactor.mailbox.didWake()
-  }
-
-  // MARK: Source
-
-  /// Has the source look after requests that take long. The clock is read every so many turns only: a busy loop takes
-  /// thousands of them in the time, and an idle one sleeps in each.
-  private mutating func watch(_ source: any RequestSource) {
-    guard turnsToWatch <= 0 else {
-      turnsToWatch -= 1
-      return
-    }
-    guard source.hasRequests else { return }
-    turnsToWatch = 64
-    let now = Pacer.now()
-    guard now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
-    lastWatch = now
-    source.watch(&self)
-  }
-
-  private mutating func readRequests(_ source: any RequestSource) -> Bool {
-    let count: Int
-    isSourceBlocked = false
-    switch source.readRequests(&self) {
-    case .more(let read): count = read
-    case .drained(let read):
-      count = read
-      ready.remove(.source)
-    case .blocked(let read):
-      count = read
-      isSourceBlocked = true
-    case .finished:
-      count = 0
-      ready.remove(.source)
-      reactor.epoll.remove(source.descriptor)
-    }
-    return count > 0
-  }
-
-  /// While there is no room for more requests, epoll must not say again and again that there are some. Any completion
-  /// makes room, and ``Epoll/Ready/source`` is still set then.
-  private mutating func watchSource() {
-    guard isSourceBlocked == watchesSource, let source else { return }
-    watchesSource = !isSourceBlocked
-    guard watchesSource else { return reactor.epoll.remove(source.descriptor) }
-    do { try reactor.epoll.add(source.descriptor, as: .source, [.readable, .exclusive]) } catch { lose(error) }
   }
 
   // MARK: Socket
@@ -222,9 +187,10 @@ package struct ReactorLoop: ~Copyable {
   }
 
   /// The connection is of no use any more: everything in flight ends now, and whatever comes later goes elsewhere.
-  private mutating func lose(_ error: NBDError) {
+  mutating func lose(_ error: NBDError) {
     guard isConnected else { return }
     isConnected = false
+    shareSource()
     reactor.lost(error)
     reactor.epoll.remove(socket.rawValue)
     shutdown(socket.rawValue, Int32(SHUT_RDWR))

@@ -114,3 +114,36 @@ struct CommandSlot {
   /// Zero while none has come.
   var error = NBDErrorCode(rawValue: 0)
 }
+
+extension CommandSlot {
+  /// A read whose data does not fit where small replies are answered from.
+  @inline(__always)
+  var isLargeRead: Bool { command == .read && length > TransmissionMachine.largestInPlace }
+
+  @inline(__always)
+  var movesData: Bool { command == .read || command == .write }
+
+  /// Makes the slot a new command's, keeping its generation.
+  @inline(__always)
+  mutating func start(
+    _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
+    _ buffer: UnsafeMutableRawPointer?, _ token: Token
+  ) {
+    isReplied = false
+    isAbandoned = false
+    self.command = command
+    self.flags = flags
+    purpose = .whole
+    self.token = token
+    self.offset = offset
+    self.length = length
+    self.buffer = buffer
+    owned = nil
+    payloadEnd = 0
+    covered = 0
+    hasFragments = false
+    contentChunks = 0
+    errorChunks = 0
+    error = NBDErrorCode(rawValue: 0)
+  }
+}

@@ -88,6 +88,9 @@ package struct TransmissionMachine: ~Copyable {
   /// Commands in flight: the measure of a connection's load.
   package var load: Int { commands.count }
 
+  /// Bytes of data that reads and writes in flight are to move.
+  package private(set) var payload = 0
+
   /// Takes `operation`, which ``Export/check(_:)`` has passed. False where there is no room for it now: try again after
   /// something was sent or completed.
   package mutating func submit(_ operation: Operation) -> Bool {
@@ -122,6 +125,7 @@ package struct TransmissionMachine: ~Copyable {
     let slot = commands[index]
     slot.pointee.start(command, flags, offset, length, buffer, token)
     if slot.pointee.isLargeRead { largeReads += 1 }
+    if slot.pointee.movesData { payload += Int(length) }
     var header = RequestHeader(
       flags: flags, command: command, handle: commands.handle(of: index), offset: offset, length: length)
     guard command == .write, let payload = buffer else {
@@ -232,6 +236,7 @@ package struct TransmissionMachine: ~Copyable {
   mutating func complete(_ index: Int, data: UnsafeMutableRawPointer?) -> Completion? {
     let slot = commands[index].pointee
     if slot.isLargeRead { largeReads -= 1 }
+    if slot.movesData { payload -= Int(slot.length) }
     commands.release(index)
     let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
     if slot.purpose == .whole, !slot.isAbandoned, slot.command != .blockStatus {
@@ -265,35 +270,5 @@ package struct TransmissionMachine: ~Copyable {
       commands.release(index)
     }
     for token in transfers.removeAll() { report(Completion(token: token, outcome: .connectionLost, data: nil)) }
-  }
-}
-
-extension CommandSlot {
-  /// A read whose data does not fit where small replies are answered from.
-  @inline(__always)
-  var isLargeRead: Bool { command == .read && length > TransmissionMachine.largestInPlace }
-
-  /// Makes the slot a new command's, keeping its generation.
-  @inline(__always)
-  mutating func start(
-    _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
-    _ buffer: UnsafeMutableRawPointer?, _ token: Token
-  ) {
-    isReplied = false
-    isAbandoned = false
-    self.command = command
-    self.flags = flags
-    purpose = .whole
-    self.token = token
-    self.offset = offset
-    self.length = length
-    self.buffer = buffer
-    owned = nil
-    payloadEnd = 0
-    covered = 0
-    hasFragments = false
-    contentChunks = 0
-    errorChunks = 0
-    error = NBDErrorCode(rawValue: 0)
   }
 }
