@@ -108,8 +108,8 @@ def all_clients(nbdmount, memory_fuse):
     return {client.name: client for client in clients}
 
 
-def versions(nbdmount):
-    """The first line that each program says of its version."""
+def versions(nbdmount, names=None):
+    """The first line that each program says of its version; of all programs where no names are given."""
     commands = {
         "nbdmount": [nbdmount, "--version"],
         "nbdfuse": ["nbdfuse", "--version"],
@@ -121,7 +121,8 @@ def versions(nbdmount):
         "Swift": ["swift", "--version"],
     }
     found = {}
-    for name, command in commands.items():
+    for name in names or commands:
+        command = commands.get(name, [name, "--version"])
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"})
         line = (done.stdout or done.stderr).splitlines()[0].strip()
         found[name] = line.removeprefix(f"{name} ").removeprefix("version ")

@@ -107,25 +107,25 @@ def counts_table(counts):
     return table(["engine", "4k workload", "allocations", "system calls", "which"], rows)
 
 
-def machine_section(result):
-    machine, run = result["machine"], result["run"]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+def machine_section(machine, versions):
+    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
     user = "root" if machine["isRoot"] else "an ordinary user"
     return [
         f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), "
         f"{machine['memoryGiB']} GiB of memory, {machine['system']}, kernel {machine['kernel']}, as {user}.",
-        f"{versions}.",
-        f"{run['rounds']} rounds, {run['seconds']} s for each fio run. Load average {run['loadBefore']:.1f} before the run"
-        + (": **other programs were busy, so these numbers are noise.**" if run["loadBefore"] > 0.5 else "."),
+        f"{programs}.",
     ]
 
 
 def render(result, summary, groups):
     """The whole document."""
+    run = result["run"]
     parts = [
         "# Benchmarks",
         INTRODUCTION,
-        *machine_section(result),
+        *machine_section(result["machine"], result["versions"]),
+        f"{run['rounds']} rounds, {run['seconds']} s for each fio run. Load average {run['loadBefore']:.1f} before the run"
+        + (": **other programs were busy, so these numbers are noise.**" if run["loadBefore"] > 0.5 else "."),
         "## Targets",
         table(
             ["workload", "target", "measured (least to most)", ""],
