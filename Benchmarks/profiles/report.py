@@ -30,13 +30,13 @@ def render(machine, versions, profiles):
         INTRODUCTION,
         *machine_section(machine, versions),
         METHOD.format(event=EVENT, frequency=FREQUENCY, seconds=seconds),
-        others_section(profiles),
         READING,
     ]
     for workload, profile in profiles:
         parts += [
             f"## {workload.name}: {workload.title}",
-            f"{profile.value:,.0f} {workload.unit} while profiled; an operation is of {operation(workload)}.",
+            f"{profile.value:,.0f} {workload.unit} while profiled; an operation is of {operation(workload)}."
+            + disturbance(profile),
             processes_table(profile),
             f"nbdmount, {sum(profile.stacks.values()):,} samples:",
             places_table(profile),
@@ -45,11 +45,10 @@ def render(machine, versions, profiles):
     return "\n\n".join(parts) + "\n"
 
 
-def others_section(profiles):
-    """What only "the rest" shows, and the load average too late: that the processors were not ours alone."""
-    share = max(profile.processes[REST] / profile.processes.total() for _, profile in profiles)
-    noise = ": **they were busy, so these numbers are noise.**" if share > 0.1 else "."
-    return f"Programs that have no part in it used at most {share:.1%} of the CPU time{noise}"
+def disturbance(profile):
+    """What the load average shows too late: that the processors were not ours alone."""
+    share = profile.processes[REST] / profile.processes.total()
+    return f" **Other programs took {share:.0%} of the CPU time: these numbers are noise.**" if share > 0.1 else ""
 
 
 def operation(workload):
