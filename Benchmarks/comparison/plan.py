@@ -61,13 +61,13 @@ def groups(settings):
         Group(
             "sparse", Server("qemu-nbd", size=settings.sparse, is_filled=False), PEERS,
             [workloads.SparseCopy("sparse", f"cp --sparse=always of {settings.sparse >> 30} GiB with 64 MiB of data")],
-            most_rounds=2, sparse_data=64 << 20),
+            most_rounds=1, sparse_data=64 << 20),
     ]
     for delay in ("1ms", "10ms"):
         result.append(
             Group(
                 f"latency-{delay}", Server("nbdkit", size=disk, is_filled=False, delay=delay), PEERS,
-                workloads.random_workloads((1, 4, 16, 64, 256)), most_rounds=3))
+                workloads.random_workloads((1, 4, 16, 64, 256)), most_rounds=2))
     return result
 
 
