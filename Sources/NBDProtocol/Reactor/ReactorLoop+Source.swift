@@ -5,7 +5,7 @@
 /// then gives each request to one that is free.
 extension ReactorLoop {
   /// Bytes of payload in flight from which one reactor is crowded: copying them is work for more than one processor.
-  static var crowdedPayload: Int { 128 * 1024 }
+  private static var crowdedPayload: Int { 128 * 1024 }
   /// Nanoseconds without a crowd after which the others are let go.
   private static var calm: UInt64 { 2_000_000 }
 

@@ -63,7 +63,7 @@ package struct ReactorLoop: ~Copyable {
       shareSource()
       if worked {
         continue
-      } else if machine.payload < Self.crowdedPayload, pacer.shouldPoll() {
+      } else if pacer.shouldPoll() {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
