@@ -21,6 +21,31 @@ import Testing
     #expect(result.data[0] == pattern(count))
   }
 
+  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func aLargeReadIsReceivedInPlaceFromItsFirstByte(
+    replies: Export.Replies
+  ) throws {
+    var session = MachineSession(.test(replies))
+    for number in 0..<2 { session.submit(.read(UInt64(number) * 300_000, 300_000)) }
+    let places = [0, 1].map { session.buffers[$0]?.start }
+    let header = ReplyHeader.sizeBeforeData(replies)
+    for (number, request) in session.requests().enumerated() {
+      let data = pattern(300_000, from: request.offset)
+      let reply =
+        switch replies {
+        case .simple: Reply.simple(request.handle, data)
+        case .structured: ChunkForm.structured.data(request, at: request.offset, data, done: true)
+        case .extended: ChunkForm.extended.data(request, at: request.offset, data, done: true)
+        }
+      #expect(session.room() == [.init(nil, header)])
+      session.receive(reply[..<10])
+      #expect(session.room() == [.init(nil, header - 10)])
+      session.receive(reply[10..<header])
+      #expect(session.room() == [.init(places[number], 300_000), .init(nil, header)])
+      session.receive(reply[header...])
+      #expect(session.data[number] == data)
+    }
+  }
+
   // RB-041
   @Test(arguments: [0, 0x2560_9513, 0x6744_6699, 0xffff_ffff, 0x668e_33ef, 0x6e8a_278c] as [UInt32])
   func anUnknownMagicEndsTheConnection(magic: UInt32) {

@@ -7,8 +7,9 @@ import Glibc
 /// with a large write until that is answered, so that the payload is not copied; large reads use them too. All other data in
 /// flight is in *pooled* buffers of its own size.
 ///
-/// In front of each is a page of room, where the header of the answer goes. A request is read to ``DeviceWire/writeRequest`` bytes before its start, so that the
-/// payload of a write begins where the buffer does: the kernel then copies page to page, instead of each page to the ends of two.
+/// In front of each is a page of room, where the header of the answer goes. A request is read to ``DeviceWire/writeRequest``
+/// bytes before its start, so that the payload of a write begins where the buffer does: the kernel then copies page to page,
+/// instead of each page to the ends of two.
 struct RequestBuffers: ~Copyable {
   /// Memory that a request has in use.
   struct Buffer {

@@ -34,13 +34,14 @@ final class Prefetcher: Sendable {
 
   /// Begins to prefetch the file at `path`, which is absolute.
   func start(path: String) throws(NBDError) {
+    // Before the thread starts, which says when there is no more of it.
+    isOn.store(true, ordering: .relaxed)
     try POSIXThread.startDetached("the prefetcher") { [self] in
       do throws(NBDError) { try serve(path) } catch {
         Logger(label: "nbdmount").debug("no prefetching: \(error)")
       }
       isOn.store(false, ordering: .relaxed)
     }
-    isOn.store(true, ordering: .relaxed)
   }
 
   /// The kernel asks for `length` bytes. From any thread; never blocks.

@@ -31,9 +31,6 @@ package struct TransmissionMachine: ~Copyable {
     case extents(command: Int, context: Int, left: Int, isLast: Bool)
   }
 
-  /// Bytes received at one time where data is received in place; a few headers.
-  private static let headerRoom = 4096
-
   package let export: Export
   package var output = SendQueue()
   var input = ReceiveBuffer()
@@ -44,6 +41,8 @@ package struct TransmissionMachine: ~Copyable {
   let replies: Export.Replies
   let isExtended: Bool
   let limits: RequestLimits
+  /// Bytes of the header in front of a read's data.
+  private let dataHeaderSize: Int
 
   /// Completions that did not come from the reply that is being parsed.
   var finished: [Completion] = []
@@ -66,6 +65,7 @@ package struct TransmissionMachine: ~Copyable {
     replies = export.replies
     isExtended = export.replies == .extended
     limits = RequestLimits(export)
+    dataHeaderSize = ReplyHeader.sizeBeforeData(export.replies)
     finished.reserveCapacity(64)
     // What a server said right after the end of the negotiation. Fits: the handshake's buffer is smaller.
     leftover.withUnsafeBytes { bytes in
@@ -177,9 +177,9 @@ package struct TransmissionMachine: ~Copyable {
   @inline(__always)
   package mutating func receiveVectors(_ vectors: UnsafeMutablePointer<IOVector>) -> Int {
     let space = input.space()
-    // Where most of what comes is large, little more than a header is taken into the buffer: the rest would have to be
-    // copied from there to where it belongs.
-    let room = largeReads * 2 > commands.count ? min(space.count, Self.headerRoom) : space.count
+    // Where most of what comes is large, no more than a header is taken into the buffer: what comes after it would have to
+    // be copied from there to where it belongs.
+    let room = largeReads * 2 > commands.count ? max(dataHeaderSize - input.count, 1) : space.count
     let rest = IOVector(iov_base: space.baseAddress, iov_len: room)
     if case .data(_, let destination?, let left, _) = receiving, input.count == 0, left > 0 {
       vectors[0] = IOVector(iov_base: destination, iov_len: left)

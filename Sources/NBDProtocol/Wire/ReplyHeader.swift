@@ -24,6 +24,15 @@ public struct ReplyHeader: Hashable, Sendable {
   /// Size in bytes of an extended reply chunk's header.
   public static let extendedSize = 32
 
+  /// Bytes in front of a read's data in a reply: the header, and in a chunk the data's offset (*Structured reply types*).
+  static func sizeBeforeData(_ replies: Export.Replies) -> Int {
+    switch replies {
+    case .simple: simpleSize
+    case .structured: structuredSize + 8
+    case .extended: extendedSize + 8
+    }
+  }
+
   /// Size in bytes of the header that begins with `magic`, or nil where no reply begins so.
   @inline(__always)
   static func size(forMagic magic: UInt32) -> Int? {

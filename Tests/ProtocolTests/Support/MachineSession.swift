@@ -119,6 +119,27 @@ struct MachineSession: ~Copyable {
     return requests
   }
 
+  /// A place for received bytes: where, if that is one of the buffers, and for how many.
+  struct Room: Equatable {
+    var buffer: UnsafeMutableRawPointer?
+    var count: Int
+    init(_ buffer: UnsafeMutableRawPointer?, _ count: Int) {
+      self.buffer = buffer
+      self.count = count
+    }
+  }
+
+  /// Where the machine wants the next bytes.
+  mutating func room() -> [Room] {
+    withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
+      guard let base = vectors.baseAddress else { return [] }
+      return (0..<machine.receiveVectors(base)).map { index in
+        let start = vectors[index].iov_base
+        return Room(buffers.values.contains { $0.start == start } ? start : nil, vectors[index].iov_len)
+      }
+    }
+  }
+
   mutating func receive(_ bytes: some Collection<UInt8>) {
     let all = Array(bytes)
     var position = 0
