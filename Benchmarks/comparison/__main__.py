@@ -4,16 +4,12 @@ import argparse
 import dataclasses
 import json
 import pathlib
-import sys
 
 from . import chart, counts, machine, measure, micro, plan, report
 from .clients import all_clients, versions
-from .processes import Failure, end_on_signals
+from .processes import Failure
+from .program import run_program, words
 from .summary import Summary
-
-
-def words(text):
-    return [word for word in text.split(",") if word]
 
 
 def parse():
@@ -91,9 +87,4 @@ def json_text(result):
     return head.rstrip().removesuffix("}").rstrip() + f',\n "measurements": [\n{lines}\n ]\n}}\n'
 
 
-end_on_signals()
-try:
-    main()
-except Failure as failure:
-    print(f"compare.sh: {failure}", file=sys.stderr)
-    sys.exit(1)
+run_program("compare.sh", main)

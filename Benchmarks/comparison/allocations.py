@@ -3,10 +3,10 @@
 import argparse
 import json
 import pathlib
-import sys
 
 from . import counts
-from .processes import Failure, end_on_signals
+from .processes import Failure
+from .program import run_program
 
 
 def main():
@@ -27,9 +27,4 @@ def main():
         raise Failure(f"{exceeded} of {len(rows)} workloads allocate on the data path")
 
 
-end_on_signals()
-try:
-    main()
-except Failure as failure:
-    print(f"check-allocations.sh: {failure}", file=sys.stderr)
-    sys.exit(1)
+run_program("check-allocations.sh", main)

@@ -36,8 +36,10 @@ def run_group(group, clients, settings, number, records, progress):
                 address = stack.enter_context(group.server.start(directory / f"server{place}", own_copy(image, place)))
             attached = client.attach(directory / f"client{place}", address, group.server.size)
             targets.append((name, stack.enter_context(attached)))
-        for workload in group.workloads:
-            for name, target in targets:
+        for position, workload in enumerate(group.workloads):
+            # Whoever comes first pays for what the workload before has left behind: each in its turn.
+            first = (number + position) % len(targets)
+            for name, target in targets[first:] + targets[:first]:
                 if name == NBD_ALONE and workload.name.startswith("dd"):
                     continue
                 record = measure(workload, target, group, settings, directory)

@@ -67,7 +67,7 @@ def groups(settings):
         result.append(
             Group(
                 f"latency-{delay}", Server("nbdkit", size=disk, is_filled=False, delay=delay), PEERS,
-                workloads.random_workloads((1, 4, 16, 64, 256)), most_rounds=2))
+                workloads.random_workloads((1, 4, 16, 64, 256)), most_rounds=3))
     return result
 
 

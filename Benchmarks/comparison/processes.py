@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -14,19 +13,6 @@ READY_SECONDS = 20
 
 class Failure(Exception):
     """What the user is told before the run ends."""
-
-
-def end_on_signals():
-    """Turns the signals that ask for an end into an exception, so that every cleanup runs."""
-
-    def end(number, _frame):
-        # The second one is not to interrupt the cleanup.
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(name, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, end)
 
 
 @contextlib.contextmanager

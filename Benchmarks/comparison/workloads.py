@@ -53,7 +53,7 @@ class Fio(Workload):
             where = ["--ioengine=nbd", f"--uri={target.uri}"]
         result = fio([
             *where, f"--rw={self.rw}", f"--bs={self.block}", f"--iodepth={self.depth}", f"--numjobs={self.jobs}",
-            f"--size={size}", "--time_based", f"--runtime={settings.seconds}", "--group_reporting",
+            f"--size={size}", "--time_based", f"--runtime={round(settings.seconds * 1000)}ms", "--group_reporting",
         ])
         side = result["write" if "write" in self.rw else "read"]
         value = side["iops"] if self.unit == "ops/s" else side["bw_bytes"] / 1e6
@@ -71,6 +71,7 @@ class Dd(Workload):
     def run(self, target, size, settings, _scratch):
         count = min(size, settings.dd_bytes if self.block >= MIB or not self.is_write else settings.dd_bytes // 4)
         forget(target.file)
+        touch_memory(count)
         command = ["dd", f"bs={self.block}", f"count={count // self.block}", "status=none"]
         if self.is_write:
             command += ["if=/dev/zero", f"of={target.file}", "conv=notrunc,fsync"]
@@ -163,6 +164,15 @@ def fio(arguments):
     if job["error"]:
         raise Failure(f"fio {' '.join(arguments)}: error {job['error']}")
     return job
+
+
+def touch_memory(count):
+    """Has `count` bytes ready for the page cache. What a virtual machine does not use may have gone back to its host: whoever
+    took it next would wait for it, and have that measured."""
+    with mmap.mmap(-1, count) as memory:
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        for offset in range(0, count, mmap.PAGESIZE):
+            memory[offset] = 1
 
 
 def forget(path):

@@ -2,11 +2,11 @@
 
 import argparse
 import pathlib
-import sys
 
 from comparison import machine, plan
 from comparison.clients import REACTOR, Client, versions
-from comparison.processes import Failure, end_on_signals
+from comparison.processes import Failure
+from comparison.program import run_program, words
 from comparison.targets import GROUP
 
 from . import flamegraph, report, sampling
@@ -14,10 +14,6 @@ from .names import readable
 
 # Those of targets.py that were missed.
 WORKLOADS = ("rr32", "rw32", "sr1M", "sw1M", "ddr1M", "ddw1M")
-
-
-def words(text):
-    return [word for word in text.split(",") if word]
 
 
 def parse():
@@ -50,9 +46,4 @@ def main():
     print(f"Wrote {options.output}/README.md")
 
 
-end_on_signals()
-try:
-    main()
-except Failure as failure:
-    print(f"profile.sh: {failure}", file=sys.stderr)
-    sys.exit(1)
+run_program("profile.sh", main)
