@@ -182,7 +182,8 @@ import Testing
 
   @Test func anOwnedDescriptorClosesOnceUnlessReleased() throws {
     var ends: [Int32] = [-1, -1]
-    try nothingOrErrno { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) }
+    // Closed on exec: a child of another test would keep the far end open.
+    try nothingOrErrno { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) }
     let near = OwnedDescriptor(ends[0])
     func nearSeesEnd() throws -> Bool {
       try Syscall.poll(ends[0], for: Int32(POLLIN), until: .after(milliseconds: 0))
