@@ -131,6 +131,7 @@ def render(result, summary, groups):
             ["workload", "target", "measured (least to most)", ""],
             [[verdict.title, verdict.target, verdict.measured, verdict.outcome]
              for verdict in evaluate(summary, result["counts"])]),
+        "Where the time goes in those that were missed: [profiles](profile/README.md). What was tried: [missed.md](missed.md).",
     ]
     if result["chart"]:
         parts.append("![throughput against nbdfuse](chart.svg)")
