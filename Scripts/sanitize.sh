@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests under a sanitizer:
 #
-#   Scripts/sanitize.sh thread|address             the protocol tests in a sanitized test runner, then the mount tests with a
-#                                                  sanitized nbdmount
-#   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names match
+#   Scripts/sanitize.sh thread|address             the protocol and command line tests in a sanitized test runner, then
+#                                                  the mount tests with a sanitized nbdmount
+#   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names (SUITE/TEST) match
 #
-# Slow (many minutes), and so not a part of Scripts/test.sh, which has to have run before: it installs what is needed. Fails on
-# any report, and on any test that fails. Not run: the matrix, which is long, and what measures memory, which is the sanitizer's then.
+# Slow (many minutes), and so not a part of Scripts/test.sh, which has to have run before: it installs what is needed. Fails
+# on any report, on any test that fails, and when no test ran. Not run: the matrix, which is long, and what measures
+# memory, which is the sanitizer's then.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -28,24 +29,27 @@ export TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.su
 # Swift's runtime keeps what it has allocated once and for all, which the leak checker takes for leaks.
 export ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
 
-# tests NAME OPTIONS...: runs the tests of one target.
-status=0
+# tests NAME MODULES OPTIONS...: runs the tests of some targets.
+status=0 ran=0
 tests() {
-  local name=$1 log=$scratch/$1.log
-  shift
-  swift test --skip-build "$@" >"$log" 2>&1 || status=1
+  local name=$1 modules=$2 log=$scratch/$1.log number
+  shift 2
+  swift test --skip-build --filter "^($modules)\\..*($filter)" "$@" >"$log" 2>&1 || status=1
+  number=$(sed -n -E 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
+  ran=$((ran + ${number:-0}))
   tail -n 1 "$log"
   say "$name: the log is $log"
 }
 
 swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
-tests protocol --sanitize="$sanitizer" --scratch-path "$scratch" --filter "ProtocolTests.*$filter"
+tests units 'ProtocolTests|CommandLineTests' --sanitize="$sanitizer" --scratch-path "$scratch"
 
-# libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores enabled").
+# libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores
+# enabled").
 [ "$sanitizer" = address ] || export NBDMOUNT_ENGINE=reactor
 swift build --build-tests
 NBDMOUNT=$scratch/debug/nbdmount NBDMOUNT_PEERS=$repo/.peers \
-  tests mount --filter "MountTests.*$filter" --skip 'MatrixTests|BoundedMemory'
+  tests mount MountTests --skip 'MatrixTests|BoundedMemory'
 
 count=0
 for report in "$reports"/report*; do
@@ -54,5 +58,6 @@ for report in "$reports"/report*; do
   cp -- "$report" "$scratch/"
   say "report: $scratch/${report##*/}"
 done
-say "$count processes with reports of the $sanitizer sanitizer"
+say "$ran tests, $count processes with reports of the $sanitizer sanitizer"
+[ "$ran" -gt 0 ] || die "no test ran"
 [ "$status" -eq 0 ] && [ "$count" -eq 0 ]

@@ -5,8 +5,9 @@ from .targets import evaluate
 
 INTRODUCTION = """\
 Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, against the same server
-programs, each with a server of its own, one after the other, in an order that changes with the workload and the round. A ratio
-is of two measurements of one round: the median of the rounds, with the least and the most. All measurements: [results.json](results.json)."""
+programs, each with a server of its own, one after the other, in an order that changes with the workload and the round.
+A ratio is of two measurements of one round: the median of the rounds, with the least and the most. All measurements:
+[results.json](results.json)."""
 
 CPU = """\
 CPU time of the client for each operation, in microseconds (of `dd`: for each of its blocks), and the most memory it had

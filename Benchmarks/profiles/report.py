@@ -18,8 +18,8 @@ That timer waits while interrupts are disabled: such work is seen where they are
 READING = """\
 The second tables and the flame graphs' colours divide nbdmount's samples alone: by the outermost system call, and by the
 innermost function whose name says what it does. *Waking* is of other threads and programs, *switching* is giving up the
-processor or getting it back; pages are pinned and released, socket buffers made and freed. *This script* readies memory and empties the page
-cache between runs of `dd`."""
+processor or getting it back; pages are pinned and released, socket buffers made and freed. *This script* readies memory
+and empties the page cache between runs of `dd`."""
 
 
 def render(machine, versions, profiles):

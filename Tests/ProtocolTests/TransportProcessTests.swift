@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -117,6 +118,29 @@ import Testing
         withExtendedLifetime(endpoint) {}
       }
       #expect(kill(process, 0) == -1 && errno == ESRCH)
+    }
+  }
+
+  /// nbdkit 1.32 asks for SIGTERM at its parent's end, and the kernel takes the thread that started it for its parent.
+  @Test func theEndOfTheThreadThatStartedItIsNothingToTheChild() async throws {
+    try await blocking {
+      let started = Mutex<(endpoint: ServerEndpoint, process: pid_t, thread: String)?>(nil)
+      let thread = try POSIXThread.start("the test") {
+        let command = ["setpriv", "--pdeathsig", "TERM", "sh", "-c", "echo $$; exec sleep 1000"]
+        guard
+          let endpoint = try? ServerEndpoint(.command(command)),
+          let socket = try? endpoint.connect(deadline: Self.soon),
+          let line = try? readLine(socket.rawValue), let process = pid_t(line)
+        else { return }
+        started.withLock { $0 = (endpoint, process, linkTarget("/proc/thread-self")) }
+      }
+      pthread_join(thread, nil)
+      let (endpoint, process, starter) = try #require(started.withLock { $0 })
+      // The kernel sends the signal after it has let pthread_join return, and before the thread has left its process.
+      while access("/proc/\(starter)", F_OK) == 0 { sched_yield() }
+      #expect(kill(process, SIGKILL) == 0)
+      // Of several deadly signals the first one counts.
+      #expect(try Self.waitForEnding(of: endpoint) == "was ended by signal 9")
     }
   }
 

@@ -124,8 +124,11 @@ func ends(_ process: borrowing OwnedDescriptor) throws -> Bool {
 }
 
 /// What a descriptor of a process is, as `socket:[INODE]`.
-func descriptorTarget(_ process: String, _ number: String) -> String {
+func descriptorTarget(_ process: String, _ number: String) -> String { linkTarget("/proc/\(process)/fd/\(number)") }
+
+/// What a symbolic link says; "" for what is none.
+func linkTarget(_ path: String) -> String {
   var buffer = [CChar](repeating: 0, count: 4096)
-  let length = readlink("/proc/\(process)/fd/\(number)", &buffer, buffer.count)
+  let length = readlink(path, &buffer, buffer.count)
   return String(decoding: buffer.prefix(max(0, length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }

@@ -37,8 +37,10 @@ public struct TestFailure: Error, CustomStringConvertible {
 
 /// One child process, leader of its own process group, with its output captured in unlinked files.
 ///
-/// A thread of its own reaps it, so that waiting never blocks Swift's cooperative pool. Signals go to the pid only while
-/// it has not been reaped: a recycled pid is never hit.
+/// A thread of its own reaps it, so that waiting never blocks Swift's cooperative pool. Another one starts it and stays
+/// until then: a child that ends with its parent (`PR_SET_PDEATHSIG`, as nbdkit 1.32 always does) would end with the
+/// *thread* that started it, and those of a pool go when they have been idle. Signals go to the pid only while it has not
+/// been reaped: a recycled pid is never hit.
 public final class ChildProcess: Sendable {
   public let command: [String]
   public let pid: pid_t
@@ -56,14 +58,16 @@ public final class ChildProcess: Sendable {
   ///   - inheriting: descriptors the child gets under the same numbers; every other one stays behind.
   public init(_ command: [String], environment: [String: String] = [:], inheriting: [Int32] = []) throws {
     self.command = command
-    stdoutFile = try Self.unlinkedFile()
-    stderrFile = try Self.unlinkedFile()
+    let (stdout, stderr) = (try Self.unlinkedFile(), try Self.unlinkedFile())
+    stdoutFile = stdout
+    stderrFile = stderr
     do {
-      pid = try Self.spawn(
-        command, environment: environment, inheriting: inheriting, stdout: stdoutFile, stderr: stderrFile)
+      pid = try Self.onThread(until: ended) {
+        try Self.spawn(command, environment: environment, inheriting: inheriting, stdout: stdout, stderr: stderr)
+      }
     } catch {
-      close(stdoutFile)
-      close(stderrFile)
+      close(stdout)
+      close(stderr)
       throw error
     }
     Thread.detachNewThread { [self] in reap() }
@@ -128,6 +132,25 @@ public final class ChildProcess: Sendable {
       isReaped = true
     }
     ended.fire(ExitStatus(waitStatus: status))
+  }
+
+  /// Runs `start` on a thread that stays, where that succeeds, until `ended` happens.
+  private static func onThread(
+    until ended: OneShot<ExitStatus>, _ start: @escaping @Sendable () throws -> pid_t
+  ) throws -> pid_t {
+    let started = Mutex(Result<pid_t, any Error>.failure(TestFailure("not started")))
+    let isSettled = DispatchSemaphore(value: 0)
+    Thread.detachNewThread {
+      let result = Result(catching: start)
+      started.withLock { $0 = result }
+      isSettled.signal()
+      guard case .success = result else { return }
+      let isOver = DispatchSemaphore(value: 0)
+      ended.observe { _ in isOver.signal() }
+      isOver.wait()
+    }
+    isSettled.wait()
+    return try started.withLock { $0 }.get()
   }
 
   private static func spawn(

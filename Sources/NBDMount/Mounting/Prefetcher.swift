@@ -36,11 +36,16 @@ final class Prefetcher: Sendable {
   func start(path: String) throws(NBDError) {
     // Before the thread starts, which says when there is no more of it.
     isOn.store(true, ordering: .relaxed)
-    try POSIXThread.startDetached("the prefetcher") { [self] in
-      do throws(NBDError) { try serve(path) } catch {
-        Logger(label: "nbdmount").debug("no prefetching: \(error)")
+    do throws(NBDError) {
+      try POSIXThread.startDetached("the prefetcher") { [self] in
+        do throws(NBDError) { try serve(path) } catch {
+          Logger(label: "nbdmount").debug("no prefetching: \(error)")
+        }
+        isOn.store(false, ordering: .relaxed)
       }
+    } catch {
       isOn.store(false, ordering: .relaxed)
+      throw error
     }
   }
 

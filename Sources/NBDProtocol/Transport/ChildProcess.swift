@@ -1,4 +1,5 @@
 @preconcurrency import Glibc
+import Synchronization
 import SystemPackage
 
 /// A server process that this one has started, in a process group of its own.
@@ -9,24 +10,34 @@ struct ChildProcess: ~Copyable, Sendable {
   let identifier: pid_t
   /// Readable when the process has ended (`pidfd_open(2)`), so that waiting for it needs no SIGCHLD handler.
   private let handle: OwnedDescriptor
+  /// What the thread that is its parent waits for.
+  private let isOver: Semaphore
 
   /// Starts `arguments[0]`, looked up in `PATH` where it has no slash, with default signal dispositions, nothing
   /// blocked, and this process's environment. `descriptors` are what it gets besides what this process itself
   /// inherited: all descriptors of this library are closed on exec. (Not `closefrom`: users hand descriptors
   /// to servers on purpose, as in nbdkit's `password=-FD`.)
+  ///
+  /// A thread of its own starts it, and stays as long as the process: the kernel takes the *thread* that started a
+  /// process for its parent. A server that asked for a signal at its parent's end (`PR_SET_PDEATHSIG`; nbdkit 1.32
+  /// does even without `--exit-with-parent`) would get it as soon as the caller's thread ends, which in a
+  /// thread pool is any time.
   static func start(
     _ arguments: [String], descriptors: [(child: Int32, parent: Int32)]
   ) throws(NBDError) -> ChildProcess {
     let program = try program(of: arguments)
+    let outcome = Mutex(Result<pid_t, Errno>.failure(.noChildProcess))  // until the thread has settled it
+    let isStarted = Semaphore()
+    let isOver = Semaphore()
+    try POSIXThread.startDetached("the parent of \(printable(program))") {
+      let result = Result { () throws(Errno) in try spawn(arguments, program: program, descriptors: descriptors) }
+      outcome.withLock { $0 = result }
+      isStarted.signal()
+      if case .success = result { isOver.wait() }
+    }
+    isStarted.wait()
     return try doing("starting \(printable(program))") { () throws(Errno) in
-      let identifier = try spawn(arguments, program: program, descriptors: descriptors)
-      do throws(Errno) {
-        return ChildProcess(identifier: identifier, handle: try Syscall.openProcess(identifier))
-      } catch {
-        Syscall.signalGroup(identifier, SIGKILL)
-        try? Syscall.reap(identifier, waiting: true)
-        throw error
-      }
+      try ChildProcess(outcome.withLock { $0 }.get(), isOver: isOver)
     }
   }
 
@@ -39,14 +50,23 @@ struct ChildProcess: ~Copyable, Sendable {
     return program
   }
 
-  private init(identifier: pid_t, handle: consuming OwnedDescriptor) {
+  private init(_ identifier: pid_t, isOver: Semaphore) throws(Errno) {
+    do throws(Errno) {
+      handle = try Syscall.openProcess(identifier)
+    } catch {
+      Syscall.signalGroup(identifier, SIGKILL)
+      try? Syscall.reap(identifier, waiting: true)
+      isOver.signal()
+      throw error
+    }
     self.identifier = identifier
-    self.handle = handle
+    self.isOver = isOver
   }
 
   deinit {
     Syscall.signalGroup(identifier, SIGKILL)
     _ = reaped(until: .after(milliseconds: Self.killMilliseconds))
+    isOver.signal()
   }
 
   private static func spawn(

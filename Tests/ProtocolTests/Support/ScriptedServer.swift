@@ -250,31 +250,13 @@ final class ScriptedServer: Sendable {
 
 /// A moment that other threads can wait for, with a bound, because a test must end.
 final class Moment: Sendable {
-  private let semaphore: UncheckedSemaphore = UncheckedSemaphore()
+  private let semaphore = Semaphore()
 
-  func happened() { sem_post(semaphore.pointer) }
+  func happened() { semaphore.signal() }
 
   /// Waits for one ``happened()``. False after ten seconds.
   @discardableResult
-  func wait(seconds: Int = 10) -> Bool {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    time.tv_sec += seconds
-    while sem_timedwait(semaphore.pointer, &time) == -1 {
-      if errno != EINTR { return false }
-    }
-    return true
-  }
-
-  /// A semaphore is made for being used from several threads; it lives as long as the moment.
-  private final class UncheckedSemaphore: @unchecked Sendable {
-    let pointer = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-    init() { sem_init(pointer, 0, 0) }
-    deinit {
-      sem_destroy(pointer)
-      pointer.deallocate()
-    }
-  }
+  func wait(seconds: Int = 10) -> Bool { semaphore.wait(milliseconds: seconds * 1000) }
 }
 
 /// Runs blocking work on a thread of its own: Swift's cooperative pool has none to spare.

@@ -3,10 +3,10 @@ import Glibc
 /// `sem_t(3)` at an address of its own, for threads that wait for each other without a lock.
 ///
 /// Sendable because POSIX semaphores are made for that, and the memory lives as long as the object.
-final class Semaphore: @unchecked Sendable {
+package final class Semaphore: @unchecked Sendable {
   private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
-  init() {
+  package init() {
     semaphore.initialize(to: sem_t())
     sem_init(semaphore, 0, 0)
   }
@@ -16,16 +16,16 @@ final class Semaphore: @unchecked Sendable {
     semaphore.deallocate()
   }
 
-  func signal() { sem_post(semaphore) }
+  package func signal() { sem_post(semaphore) }
 
   /// Through any number of Unix signals.
-  func wait() {
+  package func wait() {
     while sem_wait(semaphore) == -1 && errno == EINTR {}
   }
 
   /// Waits at most `milliseconds`. False where they passed without a signal.
   @discardableResult
-  func wait(milliseconds: Int) -> Bool {
+  package func wait(milliseconds: Int) -> Bool {
     var until = timespec()
     clock_gettime(CLOCK_REALTIME, &until)
     let nanoseconds = until.tv_nsec + (milliseconds % 1000) * 1_000_000
