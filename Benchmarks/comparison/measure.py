@@ -5,6 +5,7 @@ import contextlib
 from .clients import NBD_ALONE
 from .processes import memory_directory, temporary_directory
 from .servers import sparse_image
+from .workloads import touch_memory
 
 
 def run(groups, clients, settings, progress):
@@ -21,6 +22,8 @@ def run(groups, clients, settings, progress):
 def run_group(group, clients, settings, number, records, progress):
     """One round of a group: each client with a server of its own, all mounted at the same time. Whoever is not being
     measured is idle."""
+    # Each server's disk, and the page cache for one of them.
+    touch_memory(settings.disk * (len(group.clients) + 1))
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(temporary_directory(memory_directory()))
         image = None

@@ -167,8 +167,8 @@ def fio(arguments):
 
 
 def touch_memory(count):
-    """Has `count` bytes ready for the page cache. What a virtual machine does not use may have gone back to its host: whoever
-    took it next would wait for it, and have that measured."""
+    """Has `count` bytes of memory ready. What a virtual machine does not use may have gone back to its host: whoever took
+    it next would wait for it, and have that measured."""
     with mmap.mmap(-1, count) as memory:
         memory.madvise(mmap.MADV_NOHUGEPAGE)
         for offset in range(0, count, mmap.PAGESIZE):
