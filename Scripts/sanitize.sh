@@ -6,8 +6,8 @@
 #   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names (SUITE/TEST) match
 #
 # Slow (many minutes), and so not a part of Scripts/test.sh, which has to have run before: it installs what is needed. Fails
-# on any report, on any test that fails, and when no test ran. Not run: the matrix, which is long, and what measures
-# memory, which is the sanitizer's then.
+# on any report, on any test that fails, and when no test ran. Not run: the matrix, unless REGEX is given, since it is
+# long; and what measures memory, which is the sanitizer's then.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -47,9 +47,11 @@ tests units 'ProtocolTests|CommandLineTests' --sanitize="$sanitizer" --scratch-p
 # libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores
 # enabled").
 [ "$sanitizer" = address ] || export NBDMOUNT_ENGINE=reactor
+skipped=BoundedMemory
+[ -n "$filter" ] || skipped+='|MatrixTests'
 swift build --build-tests
 NBDMOUNT=$scratch/debug/nbdmount NBDMOUNT_PEERS=$repo/.peers \
-  tests mount MountTests --skip 'MatrixTests|BoundedMemory'
+  tests mount MountTests --skip "$skipped"
 
 count=0
 for report in "$reports"/report*; do

@@ -14,13 +14,8 @@ import Testing
   // EH-030, MC-064, TX-085, TX-087: each negotiation, each form; and DISC is the last thing sent
   @Test(arguments: offers) func everyRequestWorksAndDisconnectIsLast(offer: ScriptedServer.Offer) async throws {
     try await onThread {
-      let ended = Moment()
-      let wasDisconnected = Atomic<Bool>(false)
-      let server = try ScriptedServer(offer) { connection in
-        let isDisconnect = connection.serve()
-        wasDisconnected.store(isDisconnect && connection.request() == nil, ordering: .sequentiallyConsistent)
-        ended.happened()
-      }
+      let isDisconnected = Moment()
+      let server = try ScriptedServer(offer, isDisconnected: isDisconnected)
       let client = try server.client()
       #expect(client.export.replies == offer.replies && client.export.size == offer.size)
       #expect(try client.read(at: 1000, count: 3000) == pattern(3000, from: 1000))
@@ -35,7 +30,7 @@ import Testing
         #expect(try client.blockStatus(at: 0, length: 4096) == [Extent(offset: 0, length: 4096, status: 0)])
       }
       client.close()
-      #expect(ended.wait() && wasDisconnected.load(ordering: .sequentiallyConsistent))
+      #expect(isDisconnected.wait())
     }
   }
 
@@ -102,143 +97,6 @@ import Testing
       }
     }
     try await onThread { client.close() }
-  }
-
-  // RB-055: end of stream and reset with 64 requests in flight
-  @Test(arguments: [false, true]) func aLostConnectionFailsAllThatIsPendingOnce(isReset: Bool) async throws {
-    let server = try ScriptedServer { connection in
-      if isReset {
-        _ = connection.header()
-        connection.reset()
-      } else {
-        _ = connection.requests(64)
-      }
-    }
-    let client = try await onThread { try server.client() }
-    let failures = Atomic<Int>(0)
-    try await onThreads(64) { number in
-      let error = failure { () throws(NBDError) in _ = try client.read(at: UInt64(number), count: 512) }
-      if case .disconnected = error { failures.add(1, ordering: .relaxed) } else { Issue.record("\(String(describing: error))") }
-    }
-    #expect(failures.load(ordering: .relaxed) == 64)
-    try await onThread {
-      #expect(client.failure != nil)
-      // And later requests fail at once.
-      let later = failure { () throws(NBDError) in try client.flush() }
-      #expect(later == client.failure)
-      client.close()
-    }
-  }
-
-  @Test func anAsyncRequestEndsWithTheConnection() async throws {
-    let server = try ScriptedServer { connection in _ = connection.requests(20) }
-    let client = try await onThread { try server.client() }
-    await withTaskGroup(of: Void.self) { group in
-      for number in 0..<20 as Range<UInt64> {
-        group.addTask {
-          await #expect(throws: NBDError.self) { try await client.write([1, 2, 3], at: number) }
-        }
-      }
-    }
-    try await onThread { client.close() }
-  }
-
-  // RB-041..RB-045, RB-076: a violation ends the connection and says what was wrong
-  @Test(arguments: [
-    { _ in be32(0xdead_beef) + zeros(60) }, { Reply.simple($0.handle ^ 1) }, { Reply.simple($0.handle) + Reply.simple($0.handle) },
-    { ChunkForm.structured.done($0) },
-  ] as [@Sendable (SeenRequest) -> [UInt8]]) func aViolationFailsWhatIsPending(reply: @escaping @Sendable (SeenRequest) -> [UInt8]) async throws {
-    try await onThread {
-      let server = try ScriptedServer { connection in
-        guard let request = connection.request() else { return }
-        connection.send(reply(request))
-        // The client hangs up: the end of the stream is awaited.
-        while connection.request() != nil {}
-      }
-      let client = try server.client()
-      _ = failure { () throws(NBDError) in try client.flush() }
-      let second = failure { () throws(NBDError) in try client.flush() }
-      guard case .violation = second else {
-        Issue.record("expected a violation, got \(String(describing: second))")
-        return
-      }
-      client.close()
-    }
-  }
-
-  // TX-088, RB-049: what is in flight is finished, then DISC, and nothing new
-  @Test func shutdownFinishesWhatIsInFlightAndDisconnects() async throws {
-    let hasBoth = Moment()
-    let mayFinish = Moment()
-    let ended = Moment()
-    let wasDisconnected = Atomic<Bool>(false)
-    let server = try ScriptedServer { connection in
-      let requests = connection.requests(2)
-      hasBoth.happened()
-      let flush = requests.first { $0.command == SeenRequest.flush }
-      let read = requests.first { $0.command == SeenRequest.read }
-      guard let flush, let read else { return }
-      connection.send(connection.failure(flush, 108))
-      mayFinish.wait()
-      connection.send(connection.answer(read))
-      wasDisconnected.store(connection.request()?.command == SeenRequest.disconnect, ordering: .sequentiallyConsistent)
-      ended.happened()
-    }
-    let client = try await onThread { try server.client() }
-    async let read: [UInt8] = onThread { try client.read(at: 0, count: 512) }
-    try await onThread {
-      #expect(failure { () throws(NBDError) in try client.flush() } == .server(.shutdown))
-      #expect(hasBoth.wait())
-      // New requests are refused with the reason, while the old one is still waited for.
-      let refused = failure { () throws(NBDError) in try client.write([1], at: 0) }
-      #expect(refused == .disconnected("the server is shutting down"))
-      mayFinish.happened()
-    }
-    #expect(try await read == pattern(512))
-    try await onThread {
-      #expect(ended.wait() && wasDisconnected.load(ordering: .sequentiallyConsistent))
-      client.close()
-    }
-  }
-
-  // TX-086: what is in flight is answered before DISC
-  @Test func closeWaitsForWhatIsInFlight() async throws {
-    let isAsked = Moment()
-    let order = Mutex<[UInt16]>([])
-    let server = try ScriptedServer { connection in
-      guard let read = connection.request() else { return }
-      isAsked.happened()
-      // The client is closing now, and must not disconnect before this answer.
-      var descriptor = pollfd(fd: connection.socket, events: Int16(POLLIN), revents: 0)
-      #expect(poll(&descriptor, 1, 100) == 0, "something came before the reply")
-      connection.send(connection.answer(read))
-      while let request = connection.request() { order.withLock { $0.append(request.command) } }
-    }
-    let client = try await onThread { try server.client() }
-    async let read: [UInt8] = onThread { try client.read(at: 0, count: 512) }
-    try await onThread {
-      #expect(isAsked.wait())
-      client.close()
-    }
-    #expect(try await read == pattern(512))
-    #expect(order.withLock { $0 } == [SeenRequest.disconnect])
-  }
-
-  // RB-053, RB-054: close is bounded, also with several connections
-  @Test func aServerThatNeverClosesIsLeft() async throws {
-    let mayEnd = Moment()
-    let server = try ScriptedServer { connection in
-      connection.serve()
-      mayEnd.wait(seconds: 30)
-    }
-    try await onThread {
-      let client = try server.client(connections: 4)
-      #expect(server.connectionCount == 4)
-      let start = ContinuousClock.now
-      client.close()
-      #expect(ContinuousClock.now - start < .seconds(9), "the connections are waited for together")
-      for _ in 0..<4 { mayEnd.happened() }
-    }
   }
 
   // RB-056: the error comes before the payload was read; nothing else follows
@@ -343,43 +201,6 @@ import Testing
     }
     _ = try await held
     try await onThread { client.close() }
-  }
-
-  @Test func aLostConnectionIsNotChosenAgain() async throws {
-    try await onThread {
-      let server = try ScriptedServer { connection in
-        if connection.number == 0 { _ = connection.request() } else { connection.serve() }
-      }
-      let client = try server.client(connections: 2)
-      #expect(failure { () throws(NBDError) in try client.flush() } != nil)
-      for _ in 0..<10 { try client.flush() }
-      #expect(client.failure == nil)
-      client.close()
-    }
-  }
-
-  // A request that races with the end of the client ends too.
-  @Test func requestsDuringCloseEndOneWayOrTheOther() async throws {
-    for _ in 0..<10 {
-      let server = try ScriptedServer { $0.serve() }
-      let client = try await onThread { try server.client(connections: 2) }
-      let started = Moment()
-      async let closing: Void = onThread {
-        started.wait()
-        client.close()
-      }
-      try await onThreads(8) { thread in
-        for round in 0..<200 {
-          if round == 20, thread == 0 { started.happened() }
-          let error = failure { () throws(NBDError) in _ = try client.read(at: 0, count: 16) }
-          if let error {
-            if case .disconnected = error { continue }
-            Issue.record("\(error)")
-          }
-        }
-      }
-      try await closing
-    }
   }
 
   // MC-054

@@ -60,7 +60,7 @@ import Testing
 
   // RB-035, EH-034
   @Test(arguments: ChunkForm.allCases) func chunksOfTheWrongSizeEndTheConnection(form: ChunkForm) {
-    let type = form == .structured ? ChunkForm.blockStatus : ChunkForm.blockStatusExtended
+    let type = form.statusType
     for count in [0, 3, 4, 8, 11, 13, 23, 25, 0xffff_ffff] as [UInt64]
     where !(form == .structured && count == 12) && !(form == .extended && count == 24) {
       let result = status(form) { form.chunk($0, type, length: count, be32(7) + be32(512) + zeros(40)) }
@@ -108,6 +108,26 @@ import Testing
   @Test(arguments: ChunkForm.allCases) func anErrorFailsTheStatusAndLeavesNoExtents(form: ChunkForm) {
     let result = status(form) { form.status($0, context: 7, [(512, 0)], done: false) + form.error($0, 5) }
     #expect(result.outcome == .failed(.ioError) && result.extents[0] == [] && result.violation == nil)
+  }
+
+  // Nothing a server sends grows without bound: neither one reply, nor many that it does not finish.
+  @Test(arguments: ChunkForm.allCases) func extentsBeyondTheBoundAreDropped(form: ChunkForm) {
+    var session = MachineSession(.chunked(form, size: 1 << 40))
+    let count = Limits.extentsHeld / 2 + 1
+    let extents = form.statusPayload(context: 7, Array(repeating: (512, 0), count: count))
+    for _ in 0..<4 { session.submit(.status(0, 1 << 30)) }
+    let requests = session.requests()
+    for request in requests { session.receive(form.chunk(request, form.statusType, flags: 0, extents)) }
+    for request in requests { session.receive(form.done(request)) }
+    #expect((0..<4).map { session.extents[$0]?.first?.count } == [count, count - 2, 1, 1])
+    #expect(session.extents[1]?.first?.last?.end == UInt64(count - 2) * 512)
+
+    // What was delivered counts no more.
+    session.submit(.status(0, 1 << 30))
+    session.receive(session.requests().flatMap { form.chunk($0, form.statusType, flags: 1, extents) })
+    #expect(session.extents[4]?.first?.count == count)
+    #expect(session.violation == nil)
+    session.fail()
   }
 
   // SZ-019: widened to whole blocks; the answer begins there

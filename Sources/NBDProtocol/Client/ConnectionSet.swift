@@ -106,8 +106,13 @@ package final class ConnectionSet: Sendable {
 
   /// Completes what is in flight, disconnects all softly, and waits for that; bounded as in ``Reactor/join()``.
   package func stop() {
-    for reactor in reactors { reactor.requestStop() }
+    requestStop()
     for reactor in reactors { reactor.join() }
+  }
+
+  /// The same, without waiting.
+  package func requestStop() {
+    for reactor in reactors { reactor.requestStop() }
   }
 
   private func check(_ outcome: Outcome) throws(NBDError) {

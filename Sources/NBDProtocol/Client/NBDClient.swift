@@ -59,6 +59,9 @@ public final class NBDClient: Sendable {
     connections = try ConnectionSet(opened)
   }
 
+  /// A client that is dropped disconnects as with ``close()``, but nobody waits for that.
+  deinit { connections.requestStop() }
+
   /// Waits for what is in flight, disconnects, and ends a server that was started for this client. Blocks. No request may
   /// be made afterwards; nothing is flushed.
   public func close() {

@@ -46,6 +46,11 @@ package final class Reactor: Sendable {
     epoll = try Epoll()
   }
 
+  /// Nobody has joined the thread: it goes by itself. It has this object until it has done its work.
+  deinit {
+    if let thread = thread.withLock({ $0 }) { pthread_detach(thread) }
+  }
+
   package var isAlive: Bool { !isLost.load(ordering: .acquiring) }
   package var currentState: State { state.withLock { $0 } }
 

@@ -24,6 +24,9 @@ struct StatusReply {
   /// Where the next extent of the chunk that is being received begins.
   var cursor: UInt64
 
+  /// Extents of all contexts.
+  var count: Int { extents.reduce(0) { $0 + ($1?.count ?? 0) } }
+
   init(contexts: Int, offset: UInt64) {
     extents = Array(repeating: nil, count: contexts)
     cursor = offset

@@ -228,7 +228,7 @@ extension TransmissionMachine {
       if length > clipped, slot.flags.contains(.requestOne) {
         throw ProtocolViolation("an extent of \(length) bytes exceeds the request with NBD_CMD_FLAG_REQ_ONE")
       }
-      statusReplies[index]?.extents[context]?.append(Extent(offset: cursor, length: clipped, status: status))
+      keep(Extent(offset: cursor, length: clipped, status: status), index, context)
       statusReplies[index]?.cursor = cursor + clipped
       input.consume(entry)
       left -= 1
@@ -239,5 +239,14 @@ extension TransmissionMachine {
     }
     receiving = .header
     return isLast ? try finishReply(index) : .advanced
+  }
+
+  /// Of each context the first; then those that follow it without a gap, within ``Limits/extentsHeld``.
+  private mutating func keep(_ extent: Extent, _ index: Int, _ context: Int) {
+    if let last = statusReplies[index]?.extents[context]?.last {
+      guard last.end == extent.offset, extentsHeld < Limits.extentsHeld else { return }
+    }
+    statusReplies[index]?.extents[context]?.append(extent)
+    extentsHeld += 1
   }
 }

@@ -53,6 +53,8 @@ package struct TransmissionMachine: ~Copyable {
   var coverage: [Int: ReadCoverage] = [:]
   /// Block status replies that are being received, by command.
   var statusReplies: [Int: StatusReply] = [:]
+  /// How many extents are in ``statusReplies``.
+  var extentsHeld = 0
   /// Extents of finished block status operations, until they are taken.
   var extentResults: [Token: [[Extent]]] = [:]
   /// Reads in flight that are received in place.
@@ -248,6 +250,7 @@ package struct TransmissionMachine: ~Copyable {
   private mutating func completeRarely(_ index: Int, _ slot: CommandSlot, _ outcome: Outcome) -> Completion? {
     slot.owned?.deallocate()
     let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
+    if let status { extentsHeld -= status.count }
     if slot.purpose != .whole { return completePiece(slot, outcome) }
     if slot.isAbandoned { return nil }
     if outcome.isSuccess, let status { extentResults[slot.token] = status.extents.map { $0 ?? [] } }

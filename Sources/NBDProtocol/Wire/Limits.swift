@@ -19,6 +19,9 @@ public enum Limits {
   public static let minimumBlockSize: UInt32 = 1 << 16
   /// Extents in one block status chunk (*Structured reply types*: "not ... more than 2^20").
   public static let extentsInChunk = 1 << 20
+  /// Extents that a connection holds for replies it has not received whole, 24 bytes each. What comes beyond is dropped, but
+  /// for the first of each context: a block status reply may always end early.
+  public static let extentsHeld = 1 << 18
   /// Disjoint pieces that one read's content chunks may form before they join up. A server that answers
   /// in order forms one; this bounds the book-keeping for one that answers at random.
   public static let readFragments = 4096

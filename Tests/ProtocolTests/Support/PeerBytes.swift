@@ -151,18 +151,19 @@ enum ChunkForm: CaseIterable, CustomTestStringConvertible {
   }
 
   /// A block status chunk: lengths and statuses.
-  func status(_ request: SeenRequest, context: UInt32, _ extents: [(UInt64, UInt64)], done: Bool = true) -> [UInt8] {
+  var statusType: UInt16 { self == .structured ? Self.blockStatus : Self.blockStatusExtended }
+
+  func statusPayload(context: UInt32, _ extents: [(UInt64, UInt64)]) -> [UInt8] {
     switch self {
     case .structured:
-      chunk(
-        request, Self.blockStatus, flags: done ? 1 : 0,
-        be32(context)
-          + extents.flatMap { be32(UInt32(truncatingIfNeeded: $0.0)) + be32(UInt32(truncatingIfNeeded: $0.1)) })
+      be32(context) + extents.flatMap { be32(UInt32(truncatingIfNeeded: $0.0)) + be32(UInt32(truncatingIfNeeded: $0.1)) }
     case .extended:
-      chunk(
-        request, Self.blockStatusExtended, flags: done ? 1 : 0,
-        be32(context) + be32(UInt32(extents.count)) + extents.flatMap { be64($0.0) + be64($0.1) })
+      be32(context) + be32(UInt32(extents.count)) + extents.flatMap { be64($0.0) + be64($0.1) }
     }
+  }
+
+  func status(_ request: SeenRequest, context: UInt32, _ extents: [(UInt64, UInt64)], done: Bool = true) -> [UInt8] {
+    chunk(request, statusType, flags: done ? 1 : 0, statusPayload(context: context, extents))
   }
 }
 

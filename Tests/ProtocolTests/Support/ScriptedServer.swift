@@ -207,6 +207,11 @@ final class ScriptedServer: Sendable {
     box.server = self
   }
 
+  /// Answers everything well; `isDisconnected` happens when the last that a client sends is a disconnect.
+  convenience init(_ offer: Offer = Offer(), isDisconnected: Moment) throws {
+    try self.init(offer) { if $0.serve(), $0.request() == nil { isDisconnected.happened() } }
+  }
+
   private final class Box: @unchecked Sendable {
     // Set once, before the first client can know the socket's name.
     weak var server: ScriptedServer?
