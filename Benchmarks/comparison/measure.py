@@ -40,11 +40,10 @@ def run_group(group, clients, settings, number, records, progress):
             attached = client.attach(directory / f"client{place}", address, group.server.size)
             targets.append((name, stack.enter_context(attached)))
         for position, workload in enumerate(group.workloads):
+            able = [target for target in targets if target[0] != NBD_ALONE or not workload.name.startswith("dd")]
             # Whoever comes first pays for what the workload before has left behind: each in its turn.
-            first = (number + position) % len(targets)
-            for name, target in targets[first:] + targets[:first]:
-                if name == NBD_ALONE and workload.name.startswith("dd"):
-                    continue
+            first = (number + position) % len(able)
+            for name, target in able[first:] + able[:first]:
                 record = measure(workload, target, group, settings, directory)
                 record |= {"group": group.name, "workload": workload.name, "client": name, "round": number}
                 records.append(record)
