@@ -78,6 +78,11 @@ extension MountTests {
               "--ioengine=libaio", "--direct=1", "--iodepth=128", "--verify=crc32c", "--verify_fatal=1",
               "--verify_state_save=0", "--output=/dev/null",
             ])
+            // Reads and writes have their data in buffers of all sizes at the same time.
+            try await mount.succeed([
+              "fio", "--name=mix", "--filename=\(mount.file)", "--size=64m", "--io_size=2g", "--rw=randrw",
+              "--bsrange=4k-1m", "--ioengine=libaio", "--direct=1", "--iodepth=256", "--output=/dev/null",
+            ])
             #expect(try peakMemory(of: mount.process.pid) <= 64 << 20)
           }
         }

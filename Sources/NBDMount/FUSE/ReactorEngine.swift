@@ -3,7 +3,7 @@ import NBDProtocol
 /// `--engine reactor`: what the sources of one mount share.
 final class ReactorEngine: Sendable {
   /// Bytes that the data in flight may take over all reactors, of each kind of ``RequestBuffers``.
-  static let budget = 20 << 20
+  static let budget = 16 << 20
 
   /// libfuse is to see, and print, every request (`-d`).
   let isDebugging: Bool

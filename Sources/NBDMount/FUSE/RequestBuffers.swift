@@ -14,7 +14,7 @@ struct RequestBuffers: ~Copyable {
   /// Memory that a request has in use.
   struct Buffer {
     let start: UnsafeMutableRawPointer
-    /// Bytes that it counts for in the pool; 0 for a large one.
+    /// Bytes of data that it is for, of one in the pool; 0 for a large one.
     let pooled: Int
   }
 
@@ -44,7 +44,7 @@ struct RequestBuffers: ~Copyable {
     memory = .allocate(byteCount: count * stride, alignment: Self.hugePage)
     madvise(memory, count * stride, MADV_HUGEPAGE)
     large = (0..<count).reversed().map { [memory] in memory + $0 * stride + Self.page }
-    pool = BufferPool(mostKept: budget, headroom: Self.page)
+    pool = BufferPool(limit: budget, headroom: Self.page)
     pooledRoom = budget
   }
 
@@ -59,7 +59,7 @@ struct RequestBuffers: ~Copyable {
   /// A buffer for `length` bytes.
   mutating func take(_ length: Int) -> Buffer {
     if length > largest / 2, length <= largest, !large.isEmpty { return takeLarge() }
-    pooledRoom -= length
+    pooledRoom -= pool.cost(length)
     return Buffer(start: pool.take(length), pooled: length)
   }
 
@@ -67,7 +67,7 @@ struct RequestBuffers: ~Copyable {
     if buffer.pooled == 0 {
       large.append(buffer.start)
     } else {
-      pooledRoom += buffer.pooled
+      pooledRoom += pool.cost(buffer.pooled)
       pool.give(buffer.start, buffer.pooled)
     }
   }

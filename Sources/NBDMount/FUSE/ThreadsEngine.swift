@@ -10,7 +10,7 @@ import Synchronization
 final class ThreadsEngine: Sendable {
   private let file: ExportFile
   private let connections: ConnectionSet
-  private let buffers = Mutex(BufferPool(mostKept: 24 << 20))
+  private let buffers = Mutex(BufferPool(limit: 64 << 20))
   private let callers: CallerWatch
 
   init(_ file: ExportFile, _ connections: ConnectionSet) throws(NBDError) {
