@@ -206,8 +206,8 @@ import Testing
 
   @Test func anOwnedDescriptorClosesOnceUnlessReleased() throws {
     var ends: [Int32] = [-1, -1]
-    // Closed on exec, so that no child of another test keeps the far end open; for long: one that is just being started has
-    // a copy of it until then.
+    // Closed on exec: else a child of another test would keep the far end open. One that is just being started still has a
+    // copy of it, for a moment.
     try nothingOrErrno { socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) }
     let near = OwnedDescriptor(ends[0])
     func nearSeesEnd(within milliseconds: Int) throws -> Bool {

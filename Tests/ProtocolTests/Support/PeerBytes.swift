@@ -150,7 +150,6 @@ enum ChunkForm: CaseIterable, CustomTestStringConvertible {
     chunk(request, Self.errorOffset, flags: done ? 1 : 0, join(be32(code), be16(0), be64(offset)))
   }
 
-  /// A block status chunk: lengths and statuses.
   var statusType: UInt16 { self == .structured ? Self.blockStatus : Self.blockStatusExtended }
 
   func statusPayload(context: UInt32, _ extents: [(UInt64, UInt64)]) -> [UInt8] {
@@ -162,6 +161,7 @@ enum ChunkForm: CaseIterable, CustomTestStringConvertible {
     }
   }
 
+  /// A block status chunk: lengths and statuses.
   func status(_ request: SeenRequest, context: UInt32, _ extents: [(UInt64, UInt64)], done: Bool = true) -> [UInt8] {
     chunk(request, statusType, flags: done ? 1 : 0, statusPayload(context: context, extents))
   }
