@@ -47,6 +47,19 @@ class Client:
         return [*self.command, "-P", pid_file, mountpoint, address.uri]
 
 
+@dataclasses.dataclass(frozen=True)
+class EqualClient(Client):
+    """With the read-ahead that nbdmount gives itself where root runs it."""
+
+    @contextlib.contextmanager
+    def attach(self, directory, address, size):
+        with super().attach(directory, address, size) as target:
+            device = os.stat(directory / "mount").st_dev
+            with open(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb", "w") as setting:
+                setting.write("2048")
+            yield target
+
+
 class StorageDaemon(Client):
     """qemu-storage-daemon's FUSE export covers a regular file."""
 
@@ -92,6 +105,15 @@ class DriverOnly(Client):
 REACTOR, THREADS, NBDFUSE, QEMU = "nbdmount", "nbdmount threads", "nbdfuse", "qemu-storage-daemon"
 FUSE_ALONE, NBD_ALONE = "FUSE alone", "NBD alone"
 PEERS = (REACTOR, THREADS, NBDFUSE, QEMU)
+EQUAL = ("nbdmount, equal", "threads, equal", "nbdfuse, equal")
+SETTINGS = (
+    ("program", "connections", "writes", "read-ahead", "requests in flight"),
+    (REACTOR, "as many as CPUs, at most 4", "kernel's writeback cache, flushed at fsync", "2 MiB (as root)", "256 and more"),
+    (THREADS, "the same", "the same", "the same", "one for each worker"),
+    (NBDFUSE, "4", "through to the server", "128 KiB, the kernel's", "10 (its workers)"),
+    (QEMU, "1", "through to the server", "128 KiB, the kernel's", "16"),
+)
+"""What the defaults are, which the numbers are of; the first row is the head of the table."""
 
 
 def all_clients(nbdmount, memory_fuse):
@@ -104,12 +126,18 @@ def all_clients(nbdmount, memory_fuse):
         MemoryFuse(FUSE_ALONE, (memory_fuse,), needs_server=False),
         DriverOnly(NBD_ALONE),
     ]
+    same = ("-C", "2")
+    clients += [
+        EqualClient(EQUAL[0], (nbdmount, *same, "--cache", "writethrough")),
+        EqualClient(EQUAL[1], (nbdmount, *same, "--cache", "writethrough", "--engine", "threads")),
+        EqualClient(EQUAL[2], ("nbdfuse", *same)),
+    ]
     clients += [Client(f"nbdmount -C {count}", (nbdmount, "-C", str(count))) for count in (1, 2, 4, 8)]
     return {client.name: client for client in clients}
 
 
-def versions(nbdmount, names=None):
-    """The first line that each program says of its version; of all programs where no names are given."""
+def versions(nbdmount):
+    """The first line that each program says of its version."""
     commands = {
         "nbdmount": [nbdmount, "--version"],
         "nbdfuse": ["nbdfuse", "--version"],
@@ -121,8 +149,7 @@ def versions(nbdmount, names=None):
         "Swift": ["swift", "--version"],
     }
     found = {}
-    for name in names or commands:
-        command = commands.get(name, [name, "--version"])
+    for name, command in commands.items():
         done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "LC_ALL": "C"})
         line = (done.stdout or done.stderr).splitlines()[0].strip()
         found[name] = line.removeprefix(f"{name} ").removeprefix("version ")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shutil
 import struct
 import subprocess
 
@@ -13,11 +12,6 @@ from .workloads import fio
 
 OPERATIONS = 20000
 SIZE = 64 << 20
-# Each traced system call makes perf's start slower, so these only; what is missing is counted as "other".
-LIKELY = (
-    "read", "readv", "write", "writev", "sendto", "sendmsg", "recvfrom", "recvmsg", "epoll_wait", "epoll_pwait", "epoll_ctl",
-    "poll", "ppoll", "futex", "splice", "timerfd_settime", "sched_yield", "madvise",
-)
 CASES = [("rr1", "randread", 1), ("rr32", "randread", 32), ("rw1", "randwrite", 1), ("rw32", "randwrite", 32)]
 
 
@@ -68,7 +62,7 @@ def steady_allocations(count_file, target, rw, depth):
     # The first run fills what is kept afterwards.
     for _ in range(2):
         before = allocations(count_file)
-        job = fio(operations(target, rw, depth))
+        job = fio(operations(target, rw, depth))[0]
         spent = allocations(count_file) - before
     done = job["read"]["total_ios"] + job["write"]["total_ios"]
     if done != OPERATIONS:
@@ -78,32 +72,9 @@ def steady_allocations(count_file, target, rw, depth):
 
 def system_calls(target, rw, depth):
     """System calls of all threads for each operation, by name; those that make a thousandth or more."""
-    command = ["fio", "--name=count", *operations(target, rw, depth)]
-    tool = "perf" if can_trace() else "strace"
-    counts = (with_perf if tool == "perf" else with_strace)(target.usage.pid, command)
+    counts = with_strace(target.usage.pid, ["fio", "--name=count", *operations(target, rw, depth)])
     each = {name: round(count / OPERATIONS, 3) for name, count in counts.items() if count * 1000 >= OPERATIONS}
-    return {"systemCalls": dict(sorted(each.items(), key=lambda item: -item[1])), "countedBy": tool}
-
-
-def can_trace():
-    """perf counts without slowing what it counts, but needs a kernel that lets it."""
-    if not shutil.which("perf"):
-        return False
-    probe = ["perf", "stat", "-x,", "-e", "syscalls:sys_enter_read", "--", "true"]
-    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
-
-
-def with_perf(pid, command):
-    events = ["raw_syscalls:sys_enter", *(f"syscalls:sys_enter_{name}" for name in LIKELY)]
-    done = subprocess.run(
-        ["perf", "stat", "-x,", "-e", ",".join(events), "-p", str(pid), "--", *command],
-        capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"perf stat: {done.stderr}")
-    found = re.findall(r"^(\d+),.*?syscalls:sys_enter(?:_(\w+))?,", done.stderr, re.MULTILINE)
-    counts = {name or "all": int(count) for count, name in found}
-    every = counts.pop("all")
-    return counts | {"other": every - sum(counts.values())}
+    return {"systemCalls": dict(sorted(each.items(), key=lambda item: -item[1]))}
 
 
 def with_strace(pid, command):

@@ -2,7 +2,9 @@
 
 import datetime
 import os
+import pathlib
 import platform
+import subprocess
 
 
 def facts():
@@ -22,8 +24,17 @@ def facts():
         "kernel": platform.release(),
         "system": system,
         "isRoot": os.geteuid() == 0,
+        "commit": commit(),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def commit():
+    """What was checked out, and whether anything was changed in it."""
+    done = subprocess.run(
+        ["git", "-C", pathlib.Path(__file__).parent, "describe", "--always", "--dirty", "--abbrev=10"],
+        capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def load():

@@ -1,13 +1,14 @@
 """The Markdown report of one run."""
 
-from .clients import FUSE_ALONE, NBD_ALONE, NBDFUSE, PEERS, REACTOR
+from .clients import EQUAL, FUSE_ALONE, NBD_ALONE, NBDFUSE, PEERS, REACTOR, SETTINGS
 from .targets import evaluate
+from .workloads import Mixed
 
 INTRODUCTION = """\
-Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, against the same server
-programs, each with a server of its own, one after the other, in an order that changes with the workload and the round.
-A ratio is of two measurements of one round: the median of the rounds, with the least and the most. All measurements:
-[results.json](results.json)."""
+Written by `Benchmarks/compare.sh`; not to be edited. All programs ran with their own defaults, which differ (see Settings;
+the group `equal` makes them alike), against the same server programs, each with a server of its own, one after the other,
+in an order that changes with the workload and the round. A ratio is of two measurements of one round: the median of the
+rounds, with the least and the most. All measurements: [results.json](results.json)."""
 
 CPU = """\
 CPU time of the client for each operation, in microseconds (of `dd`: for each of its blocks), and the most memory it had
@@ -19,8 +20,8 @@ job). Composed, 1 / (1/FUSE + 1/NBD) is what a program can do that does one afte
 time, or uses more connections, can do more."""
 
 COUNTS = """\
-nbdkit memory over a Unix socket; all threads of nbdmount. System calls counted by {tool}; allocations by a preloaded
-`malloc`: below 0.01 they are those of opening and closing the file."""
+nbdkit memory over a Unix socket; all threads of nbdmount. System calls counted by strace, which slows them down and so makes
+batches larger; allocations by a preloaded `malloc`: below 0.01 they are those of opening and closing the file."""
 
 MICRO = """\
 Nanoseconds and heap allocations for each operation. The data of a read is not copied in: that is the kernel's work. That of
@@ -62,30 +63,38 @@ def values_table(summary, group):
     return table(header, rows)
 
 
+def nbdfuse_of(group):
+    """The group's nbdfuse, with whatever settings; None where it takes no part."""
+    return next((client for client in group.clients if client in (NBDFUSE, EQUAL[-1])), None)
+
+
 def ratios_table(summary, group):
     """Every client against nbdfuse: more is better, also where a time was taken."""
-    others = [client for client in group.clients if client in PEERS and client != NBDFUSE]
+    base = nbdfuse_of(group)
+    others = [client for client in group.clients if client in PEERS + EQUAL and client != base]
     rows = []
     for workload in group.workloads:
         row = [workload.title]
         for client in others:
-            bound = "> " if summary.is_bound(group.name, workload.name, NBDFUSE) else ""
-            row.append(bound + ratio(summary.ratio(group.name, workload.name, client, NBDFUSE)))
+            bound = "> " if summary.is_bound(group.name, workload.name, base) else ""
+            row.append(bound + ratio(summary.ratio(group.name, workload.name, client, base)))
         rows.append(row)
-    return table(["workload, times nbdfuse", *others], rows)
+    return table([f"workload, times {base}", *others], rows)
 
 
 def cpu_table(summary, group):
-    clients = [client for client in group.clients if client in PEERS]
+    clients = [client for client in group.clients if client in PEERS + EQUAL]
     rows = []
     for workload in group.workloads:
+        if isinstance(workload, Mixed):
+            continue  # The client's time is that of both parts.
         cells = []
         for client in clients:
             spread = summary.spread(group.name, workload.name, client, "cpuMicrosecondsPerOperation")
             peak = summary.spread(group.name, workload.name, client, "peakKiB")
             cells.append(f"{spread.median:,.1f} / {peak.most / 1024:,.0f}" if spread and peak else "-")
         rows.append([workload.title, *cells])
-    return table(["workload, us / MiB", *clients], rows)
+    return table(["workload, us / MiB", *clients], rows) if rows else None
 
 
 def limits_table(summary, group):
@@ -114,7 +123,7 @@ def machine_section(machine, versions):
     return [
         f"Measured {machine['date']} on {machine['cpus']} CPUs ({machine['cpuModel']}), "
         f"{machine['memoryGiB']} GiB of memory, {machine['system']}, kernel {machine['kernel']}, as {user}.",
-        f"{programs}.",
+        f"{programs}. nbdmount was built from commit {machine['commit']}.",
     ]
 
 
@@ -132,23 +141,23 @@ def render(result, summary, groups):
             ["workload", "target", "measured (least to most)", ""],
             [[verdict.title, verdict.target, verdict.measured, verdict.outcome]
              for verdict in evaluate(summary, result["counts"])]),
-        "Where the time goes in those that were missed: [profiles](profile/README.md). What was tried: [missed.md](missed.md).",
+        "What was tried about those that are missed, and how to see where the time goes: [missed.md](missed.md).",
     ]
+    parts += ["## Settings", table(SETTINGS[0], SETTINGS[1:])]
     if result["chart"]:
         parts.append("![throughput against nbdfuse](chart.svg)")
     for group in groups:
-        parts += [f"## {group.name}: {group.server.title}", "Medians:", values_table(summary, group)]
-        if NBDFUSE in group.clients:
+        parts += [f"## {group.name}: {group.server.title}", *([group.note] if group.note else [])]
+        parts += ["Medians:", values_table(summary, group)]
+        if nbdfuse_of(group):
             parts += ["Against nbdfuse, more is better:", ratios_table(summary, group)]
-            parts += [CPU, cpu_table(summary, group)]
+            usage = cpu_table(summary, group)
+            parts += [CPU, usage] if usage else []
         if FUSE_ALONE in group.clients:
             parts += [LIMITS, limits_table(summary, group)]
     if result["counts"]:
-        tool = result["counts"][0]["countedBy"]
-        if tool == "strace":
-            tool += ", which slows them down and so makes batches larger"
         parts += [
-            "## System calls and heap allocations of nbdmount for each operation", COUNTS.format(tool=tool),
+            "## System calls and heap allocations of nbdmount for each operation", COUNTS,
             counts_table(result["counts"]),
         ]
     if result["micro"]:

@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from .clients import NBDFUSE, QEMU, REACTOR
+from .clients import NBDFUSE, QEMU, REACTOR, THREADS
 from .summary import Spread
+from .workloads import MIXED
 
 GROUP = "nbdkit-unix"
 # Fewer allocations than this for each operation are those of opening and closing the file.
@@ -43,6 +44,7 @@ def evaluate(summary, counts):
     verdicts = [
         at_least(summary, "4k random read, depth 32", "rr32", NBDFUSE, 2.7),
         at_least(summary, "4k random read, depth 32", "rr32", QEMU, 1.5),
+        at_least(summary, "4k random read, depth 8", "rr8", QEMU, 1.15),
         at_least(summary, "4k random write, depth 32", "rw32", NBDFUSE, 2.7),
         at_least(summary, "4k random read, depth 1", "rr1", NBDFUSE, 1.7),
         at_least(summary, "four synchronous jobs, 4k sequential direct", "seq4", NBDFUSE, 2.1),
@@ -51,6 +53,15 @@ def evaluate(summary, counts):
         at_least(summary, "buffered sequential read", "ddr1M", NBDFUSE, 2.2),
         at_least(summary, "buffered 4k writes with fsync", "ddw4k", NBDFUSE, 12),
         at_least(summary, "buffered 1 MiB writes with fsync", "ddw1M", NBDFUSE, 2),
+        *(
+            at_least(summary, workload.title, workload.name, NBDFUSE, 1.2, group="mixed") for workload in MIXED
+        ),
+        *(
+            judge(title, f"1.5x {NBDFUSE}", summary.ratio(GROUP, workload, THREADS, NBDFUSE), times,
+                  lambda median: median >= 1.5)
+            for workload, title in (("rr32", "threads engine, 4k random read, depth 32"),
+                                    ("rw32", "threads engine, 4k random write, depth 32"))
+        ),
         judge(
             "40 parallel reads on a 0.5 s server", "at most 0.55 s", summary.spread("parallel", "parallel40", REACTOR),
             lambda value: f"{value:.3f} s", lambda median: median <= 0.55),
@@ -70,8 +81,9 @@ def evaluate(summary, counts):
     verdicts.append(judge(
         "heap allocations for each operation, reactor", "0", Spread.of(allocations) if allocations else None,
         lambda value: f"{value:.3f}", lambda median: max(allocations) < STEADY))
-    peak = summary.peak_kib(REACTOR)
-    verdicts.append(judge(
-        "resident memory, any depth", "at most 64 MiB", Spread(peak, peak, peak) if peak else None,
-        lambda value: f"{value / 1024:.1f} MiB", lambda median: median <= 64 * 1024))
+    for client in (REACTOR, THREADS):
+        peak = summary.peak_kib(client)
+        verdicts.append(judge(
+            f"resident memory of {client}, any depth", "at most 64 MiB", Spread(peak, peak, peak) if peak else None,
+            lambda value: f"{value / 1024:.1f} MiB", lambda median: median <= 64 * 1024))
     return verdicts

@@ -54,10 +54,35 @@ class Fio(Workload):
         result = fio([
             *where, f"--rw={self.rw}", f"--bs={self.block}", f"--iodepth={self.depth}", f"--numjobs={self.jobs}",
             f"--size={size}", "--time_based", f"--runtime={round(settings.seconds * 1000)}ms", "--group_reporting",
-        ])
+            "--name=compare",
+        ])[0]
         side = result["write" if "write" in self.rw else "read"]
         value = side["iops"] if self.unit == "ops/s" else side["bw_bytes"] / 1e6
         return Sample(value, self.unit, side["total_ios"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed(Workload):
+    """Large and small requests at the same time, by one fio: 1 MiB at depth 4 in the first half of the disk beside a job of
+    smaller ones in the second. One of the two is what is measured: neither may starve."""
+
+    word: str = "read"
+    block: str = "4k"
+    depth: int = 1
+    measures_large: bool = False
+
+    def run(self, target, size, settings, _scratch):
+        half = size // 2
+        jobs = fio([
+            "--ioengine=libaio", "--direct=1", f"--filename={target.file}", f"--size={half}", "--time_based",
+            f"--runtime={round(settings.seconds * 1000)}ms",
+            "--name=large", f"--rw={self.word}", "--bs=1M", "--iodepth=4",
+            "--name=small", f"--rw=rand{self.word}", f"--bs={self.block}", f"--iodepth={self.depth}", f"--offset={half}",
+        ])
+        side = jobs[0 if self.measures_large else 1][self.word]
+        if self.measures_large:
+            return Sample(side["bw_bytes"] / 1e6, self.unit)
+        return Sample(side["iops"], self.unit)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +131,17 @@ class SparseCopy(Workload):
         elapsed = time.monotonic() - began
         try:
             if not is_bound:
-                check_copy(process, copy, size)
+                check_copy(process, copy, size, settings.sparse_data)
         finally:
             pathlib.Path(copy).unlink(missing_ok=True)
         return Sample(elapsed, self.unit, 1, is_bound)
 
 
-def check_copy(process, copy, size):
+def check_copy(process, copy, size, data):
+    """A copy that has left data out was quick for the wrong reason."""
     status = os.stat(copy)
-    if process.returncode != 0 or status.st_size != size or status.st_blocks == 0:
-        raise Failure(f"cp made {status.st_size} bytes, {status.st_blocks} blocks, of {size} bytes")
+    if process.returncode != 0 or status.st_size != size or status.st_blocks * 512 < data:
+        raise Failure(f"cp made {status.st_size} bytes, {status.st_blocks} blocks, of {size} bytes with {data} in them")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,17 +179,18 @@ class ParallelReads(Workload):
 
 
 def fio(arguments):
-    """Runs one fio job and returns its part of fio's JSON."""
+    """Runs fio and returns what its JSON says of each job."""
     done = subprocess.run(
-        ["fio", "--name=compare", "--randrepeat=0", "--output-format=json", *arguments],
+        ["fio", "--randrepeat=0", "--output-format=json", *arguments],
         capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failure(f"fio {' '.join(arguments)}: {done.stderr or done.stdout}")
     # fio may put notes before its JSON.
-    job = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]
-    if job["error"]:
-        raise Failure(f"fio {' '.join(arguments)}: error {job['error']}")
-    return job
+    jobs = json.loads(done.stdout[done.stdout.index("{"):])["jobs"]
+    for job in jobs:
+        if job["error"]:
+            raise Failure(f"fio {' '.join(arguments)}: error {job['error']}")
+    return jobs
 
 
 def touch_memory(count):
@@ -200,6 +227,20 @@ def sequential(word, block):
         unit="MB/s", rw=word, block=block, depth=4)
 
 
+def mixed(block, depth):
+    """Large beside small, read and written; each part is a workload of its own."""
+    size = block.replace("k", " KiB")
+    return [
+        Mixed(
+            f"mix{word[0]}{block}{'L' if is_large else ''}",
+            f"1 MiB beside {size} direct {word}, the {'large' if is_large else 'small'} ones",
+            unit="MB/s" if is_large else "ops/s", word=word, block=block, depth=depth, measures_large=is_large)
+        for word in ("read", "write")
+        for is_large in (False, True)
+    ]
+
+
+MIXED = mixed("4k", 8) + mixed("64k", 2)
 FOUR_JOBS = Fio("seq4", "4k sequential direct read, 4 synchronous jobs", rw="read", jobs=4)
 DIRECT = [
     *random_workloads((1, 8, 32, 128)), FOUR_JOBS,
