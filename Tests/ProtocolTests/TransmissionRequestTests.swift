@@ -169,7 +169,7 @@ import Testing
       var session = MachineSession(.test(.simple))
       for number in 0..<20 as Range<UInt64> {
         session.submit(.write(number * 512, pattern(512, from: number)))
-        session.submit(.flush)
+        session.submit(Ask(command: .trim, offset: 0, length: 512))
       }
       while !session.takeOutput(step).isEmpty {}
       let requests = session.requests()

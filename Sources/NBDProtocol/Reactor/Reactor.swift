@@ -121,10 +121,10 @@ package final class Reactor: Sendable {
 extension Array where Element == Reactor {
   /// The one to give `command` to: the least loaded one that is alive, not the one loaded by turns.
   ///
-  /// Where the server has a minimum block above one byte, all mutating commands go to one reactor, the first that is
-  /// alive: a read-modify-write is ordered with its neighbours inside one machine, and not across them.
+  /// Commands that are carried out in order (``Command/isOrdered(block:)``) go to one reactor, the first that is alive: they are
+  /// ordered inside one machine, and not across them.
   func choose(for command: Command, of export: Export) -> Reactor? {
-    if count == 1 || (command.mutates && export.blockSizes.minimum > 1) { return first(where: \.isAlive) }
+    if count == 1 || command.isOrdered(block: UInt64(export.blockSizes.minimum)) { return first(where: \.isAlive) }
     var best: Reactor?
     var least = Int.max
     for reactor in self where reactor.isAlive {

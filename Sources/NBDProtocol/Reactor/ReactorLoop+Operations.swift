@@ -7,7 +7,7 @@ extension ReactorLoop {
   /// Submits an operation of the source. Where this connection cannot take it, a peer carries it out.
   @inline(__always)
   package mutating func submit(_ operation: Operation) -> Submission {
-    if isConnected, !isShuttingDown, machine.limits.block == 1 || !operation.command.mutates {
+    if isConnected, !isShuttingDown, !operation.command.isOrdered(block: machine.limits.block) {
       return machine.submit(operation) ? .accepted : .full
     }
     return submitWhereItBelongs(operation)

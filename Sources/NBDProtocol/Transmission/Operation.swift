@@ -128,6 +128,11 @@ extension Export {
 }
 
 extension Command {
+  /// Whether such operations wait for each other, for which all of an export have to go to one connection: flushes, and on a
+  /// server with a minimum block of more than one byte, mutating ones. See ``Transfer``.
+  @inline(__always)
+  func isOrdered(block: UInt64) -> Bool { self == .flush || (block > 1 && mutates) }
+
   /// The flags that the specification documents for this command (*Command flags*).
   var allowedFlags: CommandFlags {
     switch self {

@@ -64,7 +64,10 @@ struct RequestLimits {
       return block == 1 && operation.length <= effect && !needsFlush
     case .cache:
       return operation.length <= effect - 2 * block
-    case .flush, .blockStatus, .disconnect:
+    case .flush:
+      // A flush waits for the one before it, which the transfers do.
+      return false
+    case .blockStatus, .disconnect:
       return true
     }
   }

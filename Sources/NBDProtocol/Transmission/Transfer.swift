@@ -7,14 +7,17 @@
 /// operation covers in part only: a read fetches it aside and copies what was asked for; a write fetches it, merges, and
 /// writes it back. While that goes on no other mutating operation may touch the window, or its data would be
 /// overwritten with what was read before: windows that overlap wait for each other, in order.
+///
+/// A flush is one too, with nothing in its window: one waits for another. Of two at the same time, a server may tell the error
+/// to either, while the success of the other says nothing any more.
 struct Transfer {
   enum Stage {
     /// A read that has to be given a buffer first.
     case needsBuffer
-    /// An earlier mutating transfer overlaps.
+    /// An earlier one is in the way: see ``Transfer/conflicts(with:)``.
     case waiting
     case running
-    /// All parts are written; the flush that stands in for FUA is under way.
+    /// All parts are written; the flush, which stands in for FUA or is the operation itself, is under way.
     case flushing
   }
 
@@ -41,8 +44,10 @@ struct Transfer {
   var payloadCopy: UnsafeMutableRawPointer?
   /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
   var mergedEdges: UInt8 = 0
-  /// A flush must follow, in place of FUA.
+  /// A flush must follow the parts: in place of FUA, or because that is the operation.
   let needsFlush: Bool
+  /// It is carried out in order with others of its kind.
+  let isOrdered: Bool
 
   init(_ operation: Operation, _ limits: RequestLimits) {
     self.operation = operation
@@ -57,7 +62,10 @@ struct Transfer {
       upper = limits.alignedUp(end)
     }
     cursor = lower
-    needsFlush = operation.flags.contains(.fua) && limits.emulatesFUA && operation.command.mutates
+    needsFlush =
+      operation.command == .flush
+      || (operation.flags.contains(.fua) && limits.emulatesFUA && operation.command.mutates)
+    isOrdered = operation.command.isOrdered(block: limits.block)
     if limits.emulatesFUA { self.operation.flags.remove(.fua) }
   }
 
@@ -71,7 +79,12 @@ struct Transfer {
   }
   var isIssued: Bool { cursor >= upper && mergedEdges == 0 }
 
-  func overlaps(_ other: Transfer) -> Bool { lower < other.upper && other.lower < upper }
+  /// Whether one of the two has to wait for the other.
+  func conflicts(with other: Transfer) -> Bool {
+    guard isOrdered, other.isOrdered else { return false }
+    if operation.command == .flush { return other.operation.command == .flush }
+    return lower < other.upper && other.lower < upper
+  }
 
   /// The part of the block at `block` that the operation covers.
   func covered(ofBlock block: UInt64, _ limits: RequestLimits) -> Range<UInt64> {
@@ -83,7 +96,7 @@ struct Transfer {
 struct TransferTable {
   private var slots: [Transfer?] = []
   private var free: [Int] = []
-  /// Mutating transfers that wait for an overlapping one, oldest first.
+  /// Transfers that wait for another one, oldest first.
   var waiting: [Int] = []
   /// Transfers that found no room for their next command, oldest first.
   var stalled: [Int] = []
@@ -117,11 +130,11 @@ struct TransferTable {
     count -= 1
   }
 
-  /// A mutating transfer that `transfer` has to wait for: running, or waiting in front of it.
+  /// There is a transfer that `transfer` has to wait for: running, or waiting in front of it.
   func isBlocked(_ transfer: Transfer, before position: Int?) -> Bool {
     let ahead = position.map { waiting.prefix($0) } ?? waiting[...]
     for index in slots.indices {
-      guard let other = slots[index], other.operation.command.mutates, other.overlaps(transfer) else { continue }
+      guard let other = slots[index], transfer.conflicts(with: other) else { continue }
       if other.stage != .waiting || ahead.contains(index) { return true }
     }
     return false

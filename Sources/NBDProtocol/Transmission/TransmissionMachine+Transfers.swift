@@ -1,6 +1,6 @@
 /// Carrying out transfers: splitting, alignment, read-modify-write, and what stands in for missing features.
 extension TransmissionMachine {
-  /// Begins a transfer, or lets it wait for the one that it overlaps.
+  /// Begins a transfer, or lets it wait for the one that it conflicts with.
   mutating func start(_ transfer: Transfer) {
     var transfer = transfer
     if transfer.operation.copiesPayload, transfer.operation.command == .write, let payload = transfer.operation.buffer {
@@ -15,8 +15,7 @@ extension TransmissionMachine {
       transfers.needing.append(transfers.insert(transfer))
       return
     }
-    let isMutating = transfer.operation.command.mutates && limits.block > 1
-    if isMutating, transfers.isBlocked(transfer, before: nil) {
+    if transfer.isOrdered, transfers.isBlocked(transfer, before: nil) {
       transfer.stage = .waiting
       transfers.waiting.append(transfers.insert(transfer))
       return
