@@ -12,10 +12,9 @@ set -euo pipefail
 # shellcheck source=Benchmarks/lib.sh
 . "$repo/Benchmarks/lib.sh"
 
-install_build_packages
+prepare_swift
 install_packages nbdkit qemu-utils qemu-system-common libnbd-bin fio gnuplot-nox python3 strace coreutils
 open_fuse_device
-require_swift
 build_measured_programs
 # A later --output wins.
 PYTHONPATH=$repo/Benchmarks PYTHONDONTWRITEBYTECODE=1 exec python3 -m comparison \

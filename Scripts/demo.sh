@@ -30,37 +30,44 @@ show() {
   (cd "$work" && "$@" 2>&1) | sed -E -e '/^(debugfs|e2fsck) [0-9]/d' -e 's/^/    /'
 }
 
-is_mounted() { awk -v point="$1" '$5 == point { found = 1 } END { exit !found }' /proc/self/mountinfo; }
+is_mounted() { findmnt --mountpoint "$1" >/dev/null; }
 
-# Every way out comes through here: the end, an error, Ctrl-C. In this order, since the mount needs its server.
+# Every way out comes through here: the end, an error, Ctrl-C. All of it, whatever fails on the way, and in this order,
+# since the mount needs its server for what was written last.
 clean_up() {
-  if [ -n "$mount" ] && is_mounted "$work/mnt"; then
-    fusermount3 -u "$work/mnt"
+  set +e
+  trap '' INT TERM HUP
+  if [ -n "$mount" ]; then
+    is_mounted "$work/mnt" && fusermount3 -u "$work/mnt" 2>/dev/null
+    end "$mount" 10
+    # A nbdmount that had to be killed, or a program that stands in its mount.
+    is_mounted "$work/mnt" && fusermount3 -u -z "$work/mnt"
   fi
-  if [ -n "$mount" ] && kill -0 "$mount" 2>/dev/null; then
-    kill "$mount"
+  [ -z "$server" ] || end "$server" 5
+  if [ -n "$work" ]; then
+    if is_mounted "$work/mnt"; then
+      say "$work/mnt is still mounted, and $work is left" >&2
+    else
+      rm -rf -- "$work"
+    fi
   fi
-  if [ -n "$server" ] && kill -0 "$server" 2>/dev/null; then
-    kill "$server"
-  fi
-  [ -z "$work" ] || rm -rf -- "$work"
 }
 trap clean_up EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # Sets NBDMOUNT, building it where the caller did not.
 prepare() {
-  install_packages fuse3 "$@"
-  open_fuse_device
   if [ -z "${NBDMOUNT:-}" ]; then
-    require_swift
-    install_build_packages
+    prepare_swift
+    install_packages fuse3 "$@"
     say "Building nbdmount (the first time takes a minute or two)"
-    mkdir -p "$repo/.build/logs"
-    swift_build "$repo/.build/logs/release.log" -c release --product nbdmount
-    NBDMOUNT=$(cd "$repo" && swift build -c release --show-bin-path)/nbdmount
+    build_nbdmount
+  else
+    install_packages fuse3 "$@"
   fi
+  open_fuse_device
 }
 
 make_disk() {
@@ -73,14 +80,16 @@ make_disk() {
 }
 
 serve_disk() {
-  step "2. A server for it. nbdkit goes into the background once it listens."
-  show nbdkit --unix "$work/nbd.sock" --pidfile "$work/nbdkit.pid" file "$work/disk.img"
-  server=$(cat "$work/nbdkit.pid")
+  step "2. A server for it. Its pid file says that it listens."
   uri="nbd+unix:///?socket=$work/nbd.sock"
+  printf '  $ nbdkit --foreground --unix nbd.sock --pidfile nbdkit.pid file disk.img &\n'
+  nbdkit --foreground --unix "$work/nbd.sock" --pidfile "$work/nbdkit.pid" file "$work/disk.img" &
+  server=$!
+  wait_for_file "$work/nbdkit.pid" "$server" 30 || die "nbdkit did not start"
 }
 
 mount_disk() {
-  step "3. The mount. Its pid file says that it is ready."
+  step "3. The mount. Its pid file, too, says that it is ready."
   printf '  $ nbdmount --pidfile nbdmount.pid mnt "%s" &\n' "$uri"
   "$NBDMOUNT" --pidfile "$work/nbdmount.pid" "$work/mnt" "$uri" &
   mount=$!
@@ -118,7 +127,7 @@ verify_disk() {
 
 demo() {
   prepare nbdkit e2fsprogs
-  work=$(mktemp -d)
+  work=$(cd -- "$(mktemp -d)" && pwd -P)
   make_disk
   serve_disk
   mount_disk
@@ -134,8 +143,9 @@ mount_uri() {
   exec "$NBDMOUNT" "$2" "$1"
 }
 
-case $# in
-0) demo ;;
-2) mount_uri "$1" "$2" ;;
-*) die "usage: Scripts/demo.sh [URI MOUNTPOINT]" ;;
+case $#:${1:-} in
+0:) demo ;;
+1:-h | 1:--help) usage ;;
+2:*) mount_uri "$1" "$2" ;;
+*) die "usage: Scripts/demo.sh [URI MOUNTPOINT]; --help says more" ;;
 esac

@@ -3,12 +3,21 @@
 
 repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 
+# Debian's PATH for ordinary users has no sbin, where mkfs, debugfs, losetup and others are.
+PATH=$PATH:/usr/sbin:/sbin
+
+# Where the output of builds and tests goes.
+logs=$repo/.build/logs
+
 say() { printf '%s\n' "$*"; }
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
+
+# Prints the comment at the head of the script that runs.
+usage() { sed -n -e '1d' -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"; }
 
 # as_root COMMAND...: runs it as root, through sudo where this is an ordinary user.
 as_root() {
@@ -37,57 +46,70 @@ refresh_apt_lists() {
   apt_lists_are_fresh=yes
 }
 
-# install_packages NAME...: installs those Debian packages that are not there yet.
+# Whether apt knows of such a package.
+is_known() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
+
+# install_packages NAME...: installs those Debian packages that are not there yet. NAME|OTHER is either of two names,
+# which a package has in different releases.
 install_packages() {
-  local name missing=()
+  local names name missing=() chosen=()
   if ! command -v apt-get >/dev/null; then
     die "needs apt-get (Debian, Ubuntu). Elsewhere, install the equivalents of: $*"
   fi
-  for name in "$@"; do
-    is_installed "$name" || missing+=("$name")
+  for names in "$@"; do
+    is_installed "${names%%|*}" || is_installed "${names##*|}" || missing+=("$names")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
   refresh_apt_lists
-  say "Installing ${missing[*]}"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+  for names in "${missing[@]}"; do
+    name=${names%%|*}
+    is_known "$name" || name=${names##*|}
+    chosen+=("$name")
+  done
+  say "Installing ${chosen[*]}"
+  # Another apt may be at work, as it is on a machine that was started a moment ago.
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends "${chosen[@]}"
 }
 
-# Swift is not in Debian's stable release, so it cannot be installed from there.
-require_swift() {
-  local version major minor
+# install_program NAME PACKAGE: installs the package where there is no such program: for one that releases keep in
+# different packages, of which the older needs no name.
+install_program() {
+  command -v "$1" >/dev/null || install_packages "$2"
+}
+
+# Makes Swift ready to build: finds it, installs what it loads and links and what the package links to, and starts it.
+# Swift itself is not in Debian's stable release, so it cannot be installed from there.
+prepare_swift() {
+  local output version major minor
   if ! command -v swift >/dev/null; then
     die "Swift 6.2 or newer is needed, and no 'swift' is on PATH.
 Get it from https://www.swift.org/install/linux/ (swiftly, or an archive to unpack), then open a new shell.
 Under sudo, PATH may have lost it: run this script as yourself; it calls sudo where it must."
   fi
-  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p')
+  # The first line is to link a program, the second what the toolchain's own programs load (see ldd), the third to
+  # fetch the packages that this one depends on.
+  install_packages binutils g++ libc6-dev pkg-config libfuse3-dev fuse3 \
+    'libcurl4t64|libcurl4' libncurses6 libsqlite3-0 libxml2 \
+    git ca-certificates
+  output=$(swift --version 2>&1) || die "'swift --version' fails: $output
+This Swift ($(command -v swift)) may be made for another system: see https://www.swift.org/install/linux/"
+  version=$(sed -n 's/.*Swift version \([0-9][0-9]*\.[0-9][0-9]*\).*/\1/p' <<<"$output")
+  [ -n "$version" ] || die "'swift --version' names no version: $output"
   major=${version%%.*}
   minor=${version##*.}
-  [ -n "$version" ] || die "'swift --version' names no version"
   if [ "$major" -lt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -lt 2 ]; }; then
     die "Swift 6.2 or newer is needed, this is $version. See https://www.swift.org/install/linux/"
   fi
 }
 
-# What the Swift toolchain itself needs to compile and link, and what the package links to.
-install_build_packages() {
-  install_packages binutils git g++ libc6-dev pkg-config libxml2-dev libfuse3-dev fuse3
-}
-
-# Opens /dev/fuse to every user, as udev does on most systems; containers and minimal systems often do not.
+# Opens /dev/fuse to every user, as udev does on most systems; containers and minimal systems often do not. Root
+# needs no change of the system.
 open_fuse_device() {
   [ -e /dev/fuse ] || die "no /dev/fuse: load the kernel's fuse module, or pass the device to this container"
-  if [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+  if [ ! -r /dev/fuse ] || [ ! -w /dev/fuse ]; then
+    say "Opening /dev/fuse to every user, until the next start of this machine"
     as_root chmod 666 /dev/fuse
-  fi
-}
-
-# Lets ordinary users mount with -o allow_other. Root may do so anyway, and needs no change of the system.
-permit_allow_other() {
-  [ "$(id -u)" -ne 0 ] || return 0
-  if ! grep -q '^user_allow_other' /etc/fuse.conf 2>/dev/null; then
-    say "Adding user_allow_other to /etc/fuse.conf"
-    printf 'user_allow_other\n' | as_root tee -a /etc/fuse.conf >/dev/null
   fi
 }
 
@@ -102,6 +124,7 @@ own_warnings() {
 swift_build() {
   local log=$1 file
   shift
+  mkdir -p "$(dirname -- "$log")"
   if ! (cd "$repo" && swift build "$@") >"$log" 2>&1; then
     grep -E -A 4 'error:' "$log" || tail -n 40 "$log"
     die "swift build $* failed; all of its output is in $log"
@@ -117,6 +140,13 @@ swift_build() {
   rm -f "$log.warnings"
 }
 
+# Builds the program and sets NBDMOUNT to it.
+build_nbdmount() {
+  swift_build "$logs/release.log" -c release --product nbdmount
+  NBDMOUNT=$(cd "$repo" && swift build -c release --show-bin-path)/nbdmount
+  [ -x "$NBDMOUNT" ] || die "the release build left no $NBDMOUNT"
+}
+
 # wait_for_file FILE PID SECONDS: returns when FILE has content, fails when the process ends first or
 # the time is over. Servers and mounts say "ready" with their pid file, and nothing else.
 wait_for_file() {
@@ -126,5 +156,18 @@ wait_for_file() {
     rounds=$((rounds - 1))
     [ "$rounds" -gt 0 ] || return 1
     sleep 0.05
+  done
+}
+
+# end PID SECONDS: asks a process to end, and kills it where it is still there after that time. One that hangs in
+# the kernel is left.
+end() {
+  local signal rounds
+  for signal in TERM KILL; do
+    kill "-$signal" "$1" 2>/dev/null || return 0
+    for ((rounds = $2 * 20; rounds > 0; rounds--)); do
+      kill -0 "$1" 2>/dev/null || return 0
+      sleep 0.05
+    done
   done
 }

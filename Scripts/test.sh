@@ -14,7 +14,6 @@ set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-logs=$repo/.build/logs
 passed=0 failed=0 started=$SECONDS phase_name=
 
 # Prints the closing line on every way out, so that an early failure is never mistaken for "no failure".
@@ -40,19 +39,11 @@ phase() {
   phase_name=
 }
 
+# A test that starts a program needs its package here.
 install() {
-  install_build_packages
-  # qemu-storage-daemon is in qemu-system-common or, in newer releases, in qemu-utils; nbdfuse is in libnbd-bin.
-  install_packages nbdkit nbd-server qemu-utils qemu-system-common libnbd-bin \
-    fio e2fsprogs strace iproute2 jq util-linux psmisc procps
+  install_packages nbdkit nbd-server qemu-utils fio e2fsprogs xfsprogs openssl mount util-linux netbase
+  install_program fincore util-linux-extra
   open_fuse_device
-  permit_allow_other
-}
-
-build_release() {
-  swift_build "$logs/release.log" -c release --product nbdmount
-  NBDMOUNT=$(cd "$repo" && swift build -c release --show-bin-path)/nbdmount
-  [ -x "$NBDMOUNT" ] || die "the release build left no $NBDMOUNT"
 }
 
 # Names of Swift Testing tests that began and never ended: where a runner crashed or hung, one of these did it.
@@ -131,12 +122,14 @@ run_tests() {
 }
 
 trap finish EXIT
-mkdir -p "$logs"
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+phase "swift" prepare_swift
 phase "install" install
-require_swift
 swift --version 2>&1 | sed -n 1p
 phase "newer peers" "$repo/Scripts/peers.sh"
-phase "release build" build_release
+phase "release build" build_nbdmount
 phase "test build" swift_build "$logs/tests.log" --build-tests
 phase "tests" run_tests "$@"
 # Whoever names tests wants those only.

@@ -61,7 +61,9 @@ final class Epoll: Sendable {
   func wait(milliseconds: Int32) -> Ready {
     withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 3) { events in
       var ready: Ready = []
-      let count = epoll_wait(descriptor.rawValue, events.baseAddress, 3, milliseconds)
+      // glibc 2.41 says that the pointer is never null, those before it say nothing.
+      guard let first = events.baseAddress else { return ready }
+      let count = epoll_wait(descriptor.rawValue, first, 3, milliseconds)
       for index in 0..<max(0, Int(count)) { ready.formUnion(Ready(rawValue: events[index].data.u64)) }
       return ready
     }
