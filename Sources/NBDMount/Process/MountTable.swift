@@ -24,7 +24,8 @@ struct MountTable: Sendable {
   var entries: [Entry]
 
   init(text: String) {
-    entries = text.split(separator: "\n").compactMap { Self.entry($0) }
+    // In bytes, here and below: to Swift's characters, "\r\n" is no newline, and a blank with an accent upon it no blank.
+    entries = text.utf8.split(separator: UInt8(ascii: "\n")).compactMap { Self.entry($0) }
   }
 
   /// Reads the table as it is now.
@@ -33,10 +34,10 @@ struct MountTable: Sendable {
   }
 
   /// The uppermost mount at exactly this absolute path.
-  func mount(at path: String) -> Entry? { entries.last { $0.mountpoint == path } }
+  func mount(at path: String) -> Entry? { entries.last { isSamePath($0.mountpoint, path) } }
 
-  private static func entry(_ line: Substring) -> Entry? {
-    let fields = line.split(separator: " ")
+  private static func entry(_ line: Substring.UTF8View) -> Entry? {
+    let fields = line.split(separator: UInt8(ascii: " ")).map { Substring($0) }
     // A variable number of optional fields ends with a lone dash.
     guard fields.count > 6, let dash = fields.dropFirst(6).firstIndex(of: "-"), dash + 2 < fields.count,
       let id = UInt64(fields[0])
@@ -65,6 +66,9 @@ struct MountTable: Sendable {
     return String(decoding: result, as: UTF8.self)
   }
 }
+
+/// Whether two paths are the same bytes, as the kernel sees them. Swift's `==` finds `é` equal to `e` and an accent.
+func isSamePath(_ one: String, _ other: String) -> Bool { one.utf8.elementsEqual(other.utf8) }
 
 /// Reads a file whose size is not known beforehand, such as those of /proc.
 func readWholeFile(_ path: String) throws(NBDError) -> [UInt8] {

@@ -80,7 +80,9 @@ struct Unmounter: Sendable {
   private var isMounted: Bool {
     // Where the table cannot be read, trying is the safer answer.
     guard let table = try? MountTable.current() else { return true }
-    return table.entries.contains { $0.id == entry.id && $0.minor == entry.minor && $0.mountpoint == entry.mountpoint }
+    return table.entries.contains {
+      $0.id == entry.id && $0.minor == entry.minor && isSamePath($0.mountpoint, entry.mountpoint)
+    }
   }
 
   /// Detaches a mount whose daemon is dead, so that its place can be used again.
