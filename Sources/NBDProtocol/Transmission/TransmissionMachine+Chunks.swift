@@ -44,7 +44,7 @@ extension TransmissionMachine {
     guard header.length > 8 else {
       throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected at least 9")
     }
-    guard input.count >= size + 8 else { return .starved }
+    guard input.count >= size + 8 else { return .starved(size + 8) }
     let offset: UInt64 = input.load(size)
     let length = header.length - 8
     let isLast = header.flags.contains(.done)
@@ -70,7 +70,7 @@ extension TransmissionMachine {
     guard header.length == 12 else {
       throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected 12")
     }
-    guard input.count >= size + 12 else { return .starved }
+    guard input.count >= size + 12 else { return .starved(size + 12) }
     let offset: UInt64 = input.load(size)
     let length = UInt64(input.load(size + 8, as: UInt32.self))
     try checkContent(index, header.type, offset, length)
@@ -145,7 +145,7 @@ extension TransmissionMachine {
     guard header.length >= fixed, header.length <= Self.longestErrorChunk else {
       throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(fixed) to \(Self.longestErrorChunk)")
     }
-    guard input.count >= size + Int(header.length) else { return .starved }
+    guard input.count >= size + Int(header.length) else { return .starved(size + Int(header.length)) }
     let code: UInt32 = input.load(size)
     let messageLength = UInt64(input.load(size + 4, as: UInt16.self))
     guard messageLength <= header.length - fixed, messageLength <= UInt64(Limits.string) else {
@@ -185,7 +185,7 @@ extension TransmissionMachine {
     guard count <= UInt64(Limits.extentsInChunk) else {
       throw ProtocolViolation("\(header.type) with \(count) extents, expected at most \(Limits.extentsInChunk)")
     }
-    guard input.count >= size + Int(prefix) else { return .starved }
+    guard input.count >= size + Int(prefix) else { return .starved(size + Int(prefix)) }
     let id: UInt32 = input.load(size)
     if wide {
       let announced: UInt32 = input.load(size + 4)
@@ -235,7 +235,7 @@ extension TransmissionMachine {
     }
     guard left == 0 else {
       receiving = .extents(command: index, context: context, left: left, isLast: isLast)
-      return .starved
+      return .starved(left * entry + dataHeaderSize)
     }
     receiving = .header
     return isLast ? try finishReply(index) : .advanced

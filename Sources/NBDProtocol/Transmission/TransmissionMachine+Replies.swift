@@ -5,8 +5,8 @@
 extension TransmissionMachine {
   /// How far one step of the parser came.
   enum Step {
-    /// More bytes are needed.
-    case starved
+    /// The receive buffer has to hold this many bytes, or more of them have to come in place, before it can go on.
+    case starved(Int)
     /// Something was parsed: go on.
     case advanced
     case event(Event)
@@ -38,7 +38,8 @@ extension TransmissionMachine {
         step = try takeExtents(command, context, left, isLast)
       }
       switch step {
-      case .starved:
+      case .starved(let count):
+        needed = count
         if let event = nextBufferNeed() { return event }
         resumeStalledTransfers()
         guard finishedTaken < finished.count else { return nil }
@@ -55,13 +56,13 @@ extension TransmissionMachine {
   }
 
   private mutating func parseHeader() throws(ProtocolViolation) -> Step {
-    guard input.count >= 4 else { return .starved }
+    guard input.count >= 4 else { return .starved(dataHeaderSize) }
     let magic: UInt32 = input.load(0)
     guard let size = ReplyHeader.size(forMagic: magic), isAllowed(magic) else {
       throw ProtocolViolation(
         "expected the magic of a \(replies) reply, got 0x\(String(magic, radix: 16))")
     }
-    guard input.count >= size else { return .starved }
+    guard input.count >= size else { return .starved(dataHeaderSize) }
     let header = input.withBytes { ReplyHeader($0) }
     guard let index = commands.index(of: header.handle) else {
       throw ProtocolViolation(
@@ -112,9 +113,10 @@ extension TransmissionMachine {
     } else if !slot.pointee.isAbandoned, slot.pointee.error.rawValue == 0 {
       let isWhole = isLast && length == slot.pointee.length
       guard isWhole, length <= Self.largestInPlace else { return .event(needsBuffer(index)) }
-      guard input.count >= headerSize + Int(length) else { return .starved }
+      let size = headerSize + Int(length)
+      guard input.count >= size else { return .starved(size) }
       let data = input.start + headerSize
-      input.consume(headerSize + Int(length))
+      input.consume(size)
       slot.pointee.covered = length
       return step(replied(index, data: data))
     }
@@ -139,7 +141,8 @@ extension TransmissionMachine {
     guard here == left else {
       receiving = .data(
         command: index, destination: destination.map { $0 + here }, left: left - here, isLast: isLast)
-      return .starved
+      // What has a destination goes there; what is dropped comes through the buffer.
+      return .starved((destination == nil ? left - here : 0) + dataHeaderSize)
     }
     receiving = .header
     return isLast ? step(replied(index, data: nil)) : .advanced

@@ -36,13 +36,15 @@ package struct TransmissionMachine: ~Copyable {
   var input = ReceiveBuffer()
   var commands = CommandTable()
   var receiving = Receiving.header
+  /// How many bytes ``input`` has to hold for the parser to go on from where it last stopped.
+  var needed: Int
 
   // The parts of the export that every operation asks for.
   let replies: Export.Replies
   let isExtended: Bool
   let limits: RequestLimits
-  /// Bytes of the header in front of a read's data.
-  private let dataHeaderSize: Int
+  /// Bytes of the header in front of a read's data: the most that has to be there before it is known what comes.
+  let dataHeaderSize: Int
 
   /// Completions that did not come from the reply that is being parsed.
   var finished: [Completion] = []
@@ -68,6 +70,7 @@ package struct TransmissionMachine: ~Copyable {
     isExtended = export.replies == .extended
     limits = RequestLimits(export)
     dataHeaderSize = ReplyHeader.sizeBeforeData(export.replies)
+    needed = dataHeaderSize
     finished.reserveCapacity(64)
     // What a server said right after the end of the negotiation. Fits: the handshake's buffer is smaller.
     leftover.withUnsafeBytes { bytes in
@@ -179,9 +182,10 @@ package struct TransmissionMachine: ~Copyable {
   @inline(__always)
   package mutating func receiveVectors(_ vectors: UnsafeMutablePointer<IOVector>) -> Int {
     let space = input.space()
-    // Where most of what comes is large, no more than a header is taken into the buffer: what comes after it would have to
-    // be copied from there to where it belongs.
-    let room = largeReads * 2 > commands.count ? max(dataHeaderSize - input.count, 1) : space.count
+    // Where most of what comes is large, no more than what the parser waits for is taken into the buffer: what comes after a
+    // header would have to be copied from there to where it belongs. All that it waits for, or a small reply, dropped data
+    // or a list of extents would come a few bytes at a time.
+    let room = largeReads * 2 > commands.count ? min(max(needed - input.count, 1), space.count) : space.count
     let rest = IOVector(iov_base: space.baseAddress, iov_len: room)
     if case .data(_, let destination?, let left, _) = receiving, input.count == 0, left > 0 {
       vectors[0] = IOVector(iov_base: destination, iov_len: left)

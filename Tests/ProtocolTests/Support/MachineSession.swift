@@ -60,6 +60,8 @@ struct MachineSession: ~Copyable {
   var asks: [Ask] = []
   var violation: ProtocolViolation?
   var refused = 0
+  /// Calls of ``receive(_:)``'s socket: each fills what the machine has room for, as one `recvmsg` does.
+  private(set) var receives = 0
   /// Reads have no buffer of their own, as a request source submits them.
   let isBufferless: Bool
 
@@ -144,6 +146,7 @@ struct MachineSession: ~Copyable {
     let all = Array(bytes)
     var position = 0
     while position < all.count, violation == nil {
+      receives += 1
       position += withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
         guard let base = vectors.baseAddress else { return 0 }
         var taken = 0
