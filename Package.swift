@@ -24,7 +24,6 @@ let package = Package(
       name: "NBDProtocol",
       dependencies: [
         "CLinux",
-        .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 

@@ -25,7 +25,7 @@ struct FakeServer: ~Copyable {
 
   static let payloadSize = 128 * 1024
 
-  init(_ replies: Export.Replies, _ reply: ReadReply = .whole) {
+  init(_ replies: ReplyForm, _ reply: ReadReply = .whole) {
     machine = TransmissionMachine(
       Export(name: "", size: 1 << 30, flags: [.hasFlags, .sendFlush, .sendFUA], replies: replies))
     self.reply = reply

@@ -49,7 +49,7 @@ private func roundTrips(_ server: inout FakeServer, _ command: Command, _ length
 }
 
 /// Submitting small reads, and nothing else.
-private func encodeReads(_ benchmark: Benchmark, _ replies: Export.Replies) {
+private func encodeReads(_ benchmark: Benchmark, _ replies: ReplyForm) {
   var server = FakeServer(replies)
   for round in 0..<2 {
     if round == 0 {
@@ -64,7 +64,7 @@ private func encodeReads(_ benchmark: Benchmark, _ replies: Export.Replies) {
 }
 
 /// Parsing the replies to small reads, and nothing else.
-private func parseReads(_ benchmark: Benchmark, _ replies: Export.Replies, _ reply: FakeServer.ReadReply) {
+private func parseReads(_ benchmark: Benchmark, _ replies: ReplyForm, _ reply: FakeServer.ReadReply) {
   var server = FakeServer(replies, reply)
   for round in 0..<2 {
     submit(&server, .read, smallRead, operations, buffered: reply == .chunked)
@@ -81,7 +81,7 @@ private func parseReads(_ benchmark: Benchmark, _ replies: Export.Replies, _ rep
 }
 
 /// All that the machine does for an operation.
-private func roundTrip(_ benchmark: Benchmark, _ replies: Export.Replies, _ command: Command) {
+private func roundTrip(_ benchmark: Benchmark, _ replies: ReplyForm, _ command: Command) {
   var server = FakeServer(replies)
   // The first time, buffers that are kept afterwards may be allocated.
   roundTrips(&server, command, 4096)
@@ -100,7 +100,7 @@ let benchmarks: @Sendable () -> Void = {
     }
   }
 
-  let forms: [(name: String, replies: Export.Replies)] = [
+  let forms: [(name: String, replies: ReplyForm)] = [
     ("simple", .simple), ("structured", .structured), ("extended", .extended),
   ]
   for (name, replies) in forms {

@@ -69,7 +69,7 @@ import Testing
   }
 
   // TX-078: replies reordered under load from many threads
-  @Test(arguments: [Export.Replies.simple, .extended]) func manyThreadsGetTheirOwnData(replies: Export.Replies) async throws {
+  @Test(arguments: [ReplyForm.simple, .extended]) func manyThreadsGetTheirOwnData(replies: ReplyForm) async throws {
     let server = try ScriptedServer(.init(replies: replies)) { connection in
       var generator = SeededGenerator(3)
       var held: [SeenRequest] = []
@@ -147,7 +147,7 @@ import Testing
   // RB-057
   @Test func aDrippingServerIsUnderstood() async throws {
     try await onThread {
-      for replies in [Export.Replies.simple, .structured, .extended] {
+      for replies in [ReplyForm.simple, .structured, .extended] {
         let server = try ScriptedServer(.init(replies: replies)) { connection in
           while let request = connection.request(), request.command != SeenRequest.disconnect {
             connection.drip(connection.answer(request))

@@ -45,7 +45,7 @@ import Testing
   @Test func randomBytesAfterTheHandshakeEndEachOperationOnce() {
     for seed in Self.seeds {
       var generator = SeededGenerator(seed)
-      let replies = [Export.Replies.simple, .structured, .extended].randomElement(using: &generator) ?? .simple
+      let replies = [ReplyForm.simple, .structured, .extended].randomElement(using: &generator) ?? .simple
       let block = [1, 512].randomElement(using: &generator) ?? 1
       var session = MachineSession(
         .test(replies, minimum: UInt32(block), maximum: 4096), isBufferless: Bool.random(using: &generator))
@@ -116,7 +116,7 @@ import Testing
 
   /// A reply that is right in most respects, since pure noise does not get far.
   private static func reply(
-    to request: SeenRequest, _ replies: Export.Replies, _ generator: inout SeededGenerator
+    to request: SeenRequest, _ replies: ReplyForm, _ generator: inout SeededGenerator
   ) -> [UInt8] {
     func some(_ values: [UInt64]) -> UInt64 { values.randomElement(using: &generator) ?? 0 }
     let data = pattern(Int(some([0, 1, min(request.length, 6000), 12, 20, 24])))

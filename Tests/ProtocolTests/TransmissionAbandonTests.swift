@@ -5,8 +5,8 @@ import Testing
 /// Operations that nobody waits for any more.
 @Suite struct TransmissionAbandonTests {
   // Before it is sent, in flight, in the middle of its reply: the caller's memory is let go at once, and the session goes on.
-  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func anAbandonedReadIsDroppedWhereverItIs(
-    replies: Export.Replies
+  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func anAbandonedReadIsDroppedWhereverItIs(
+    replies: ReplyForm
   ) throws {
     for isBufferless in [false, true] {
       for count in [64, 100_000] {

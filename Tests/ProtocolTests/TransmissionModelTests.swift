@@ -5,7 +5,7 @@ import Testing
 /// Random operations against a server in memory that answers them in random order.
 @Suite struct TransmissionModelTests {
   struct Shape: CustomTestStringConvertible {
-    var replies: Export.Replies
+    var replies: ReplyForm
     var block: UInt32
     var maximum: UInt32
     var without: TransmissionFlags = []

@@ -5,7 +5,7 @@ import Testing
 /// How many receives a reply takes while large reads are in flight beside it: each is a system call of the reactor.
 @Suite struct TransmissionReceiveTests {
   private static let large = 1 << 20
-  private static let forms: [Export.Replies] = [.simple, .structured, .extended]
+  private static let forms: [ReplyForm] = [.simple, .structured, .extended]
 
   /// Submits two large reads and `ask`, answers `ask` first and then the others, and returns the receives that its reply took.
   private func receives(
@@ -40,9 +40,9 @@ import Testing
     }
   }
 
-  private static func export(_ replies: Export.Replies) -> Export { .test(replies, size: 16 << 20) }
+  private static func export(_ replies: ReplyForm) -> Export { .test(replies, size: 16 << 20) }
 
-  @Test(arguments: forms, [512, 4096, 65536]) func aSmallReadBesideLargeOnes(replies: Export.Replies, count: Int) throws {
+  @Test(arguments: forms, [512, 4096, 65536]) func aSmallReadBesideLargeOnes(replies: ReplyForm, count: Int) throws {
     let offset = UInt64(4 << 20)
     let (receives, result) = try receives(Self.export(replies), .read(offset, UInt64(count))) {
       Self.data(Self.export(replies), $0)

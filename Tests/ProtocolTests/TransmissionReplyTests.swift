@@ -21,8 +21,8 @@ import Testing
     #expect(result.data[0] == pattern(count))
   }
 
-  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func aLargeReadIsReceivedInPlaceFromItsFirstByte(
-    replies: Export.Replies
+  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func aLargeReadIsReceivedInPlaceFromItsFirstByte(
+    replies: ReplyForm
   ) throws {
     var session = MachineSession(.test(replies))
     for number in 0..<2 { session.submit(.read(UInt64(number) * 300_000, 300_000)) }
@@ -54,10 +54,10 @@ import Testing
   }
 
   // RB-044, RB-045, RB-087: the forms that the negotiation excludes
-  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func aReplyOfAnotherFormEndsTheConnection(
-    replies: Export.Replies
+  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func aReplyOfAnotherFormEndsTheConnection(
+    replies: ReplyForm
   ) {
-    for form in [Export.Replies.simple, .structured, .extended] where form != replies {
+    for form in [ReplyForm.simple, .structured, .extended] where form != replies {
       let result = exchange(.test(replies), [.read(0, 4)]) { requests in
         switch form {
         case .simple: Reply.simple(requests[0].handle, [1, 2, 3, 4])

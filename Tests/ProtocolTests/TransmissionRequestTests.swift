@@ -33,15 +33,15 @@ import Testing
   }
 
   // TX-084
-  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func flushHasNeitherOffsetNorLength(
-    replies: Export.Replies
+  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func flushHasNeitherOffsetNorLength(
+    replies: ReplyForm
   ) {
     let requests = sent(.test(replies), [.flush])
     #expect(requests.map(\.command) == [SeenRequest.flush] && requests[0].offset == 0 && requests[0].length == 0)
   }
 
   // TX-085
-  @Test(arguments: [Export.Replies.simple, .structured, .extended]) func disconnectIsAllZeros(replies: Export.Replies) {
+  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func disconnectIsAllZeros(replies: ReplyForm) {
     var session = MachineSession(.test(replies))
     session.machine.disconnect()
     let bytes = session.takeOutput()

@@ -10,16 +10,6 @@ public struct Export: Hashable, Sendable {
     case fixedNewstyle = "newstyle-fixed"
   }
 
-  /// Which replies the server sends, and with ``extended``, which requests the client does.
-  public enum Replies: Hashable, Sendable, Comparable {
-    /// 16-byte headers; a read is all or nothing.
-    case simple
-    /// 20-byte chunk headers for reads and block status (`NBD_OPT_STRUCTURED_REPLY`).
-    case structured
-    /// 32-byte headers both ways, 64-bit lengths (`NBD_OPT_EXTENDED_HEADERS`).
-    case extended
-  }
-
   /// The name asked for, as sent. Empty is the server's default export.
   public var name: String
   /// `NBD_INFO_NAME`, where the server gave one.
@@ -34,12 +24,12 @@ public struct Export: Hashable, Sendable {
   public var blockSizes: BlockSizes
   /// The metadata contexts that `NBD_OPT_SET_META_CONTEXT` selected; empty where there are none.
   public var contexts: [MetadataContext]
-  public var replies: Replies
+  public var replies: ReplyForm
   public var handshake: Handshake
 
   public init(
     name: String, size: UInt64, flags: TransmissionFlags, blockSizes: BlockSizes = .unadvertised,
-    contexts: [MetadataContext] = [], replies: Replies = .simple, handshake: Handshake = .fixedNewstyle,
+    contexts: [MetadataContext] = [], replies: ReplyForm = .simple, handshake: Handshake = .fixedNewstyle,
     canonicalName: String? = nil, description: String? = nil
   ) {
     self.name = name

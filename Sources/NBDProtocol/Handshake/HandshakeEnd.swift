@@ -30,14 +30,7 @@ extension HandshakeMachine {
   /// The soft disconnect: `NBD_OPT_ABORT`, or `NBD_CMD_DISC` when `option` was the last one there can be.
   mutating func sayGoodbye(after option: OptionType?) {
     guard option == .go || option == .exportName else { return send(OptionRequest.encode(.abort)) }
-    let disconnect = RequestHeader(command: .disconnect, handle: 0, offset: 0, length: 0)
-    let isExtended = terms.replies == .extended
-    send(
-      [UInt8](unsafeUninitializedCapacity: RequestHeader.extendedSize) { buffer, count in
-        guard let start = buffer.baseAddress else { return }
-        // SAFETY: the buffer has room for the larger of the two headers, and `encode` fills what it counts.
-        count = unsafe disconnect.encode(extended: isExtended, to: UnsafeMutableRawPointer(start))
-      })
+    send(RequestHeader.softDisconnect.encoded(extended: terms.replies == .extended))
   }
 
   private mutating func makeExport(

@@ -78,7 +78,7 @@ public struct HandshakeMachine: Sendable {
   struct Terms: Sendable {
     var handshake = Export.Handshake.newstyle
     var flags: HandshakeFlags = []
-    var replies = Export.Replies.simple
+    var replies = ReplyForm.simple
     var contexts: [MetadataContext] = []
   }
 

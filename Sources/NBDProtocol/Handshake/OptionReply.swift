@@ -1,12 +1,6 @@
 /// The server's side of option haggling: decoding what it answers (*Fixed newstyle negotiation*, *Option reply
 /// types*).
 
-extension Limits {
-  /// Most bytes of payload in all replies to one option. 10,000 names of ordinary length take far less; the
-  /// bound keeps an endless list out of memory.
-  static let repliesToOneOptionBytes = 16 << 20
-}
-
 /// The header of an option reply.
 struct OptionReplyHeader: Hashable, Sendable {
   var type: OptionReplyType
@@ -117,5 +111,3 @@ extension NBDError {
     return .refused(option: option, reply: reply, message: text.isEmpty ? meaning : printable(text))
   }
 }
-
-func hex<T: UnsignedInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }

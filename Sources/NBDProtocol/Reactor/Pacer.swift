@@ -1,5 +1,3 @@
-import Glibc
-
 /// Decides whether a reactor that has nothing to do looks again at once, or sleeps.
 ///
 /// Waking a thread that sleeps on an idle processor takes longer than a server on the same machine takes to answer, so
@@ -48,7 +46,7 @@ struct Pacer {
   mutating func shouldPoll() -> Bool {
     guard budget > 0, !isCrowded else { return false }
     if misses >= 4, sleeps < Self.triesApart { return false }
-    let now = Self.now()
+    let now = MonotonicClock.now
     if lastWork == 0 {
       lastWork = now
       isPolling = true
@@ -65,11 +63,4 @@ struct Pacer {
 
   /// It has slept.
   mutating func woke() { sleeps += 1 }
-
-  /// `CLOCK_MONOTONIC` in nanoseconds.
-  static func now() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-  }
 }

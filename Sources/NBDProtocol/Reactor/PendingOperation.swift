@@ -217,8 +217,3 @@ package final class Mailbox: Sendable {
 
   func didWake() { isSleeping.store(false, ordering: .relaxed) }
 }
-
-/// `sem_wait(3)` through any number of signals.
-func waitForSemaphore(_ semaphore: UnsafeMutablePointer<sem_t>) {
-  while sem_wait(semaphore) == -1 && errno == EINTR {}
-}

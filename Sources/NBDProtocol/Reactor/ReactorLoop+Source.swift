@@ -18,7 +18,7 @@ extension ReactorLoop {
     }
     guard source.hasRequests else { return }
     turnsToWatch = 64
-    let now = Pacer.now()
+    let now = MonotonicClock.now
     guard now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
     lastWatch = now
     source.watch(&self)
@@ -64,7 +64,7 @@ extension ReactorLoop {
     } else if peers.contains(where: { $0.isCrowded.load(ordering: .relaxed) }) {
       calmSince = 0
     } else {
-      let now = Pacer.now()
+      let now = MonotonicClock.now
       if calmSince == 0 { calmSince = now }
       guard now - calmSince >= Self.calm else { return }
       // The others see it when they next go to sleep.

@@ -202,20 +202,20 @@ package struct ReactorLoop: ~Copyable {
   /// Drains, disconnects softly, and waits for the server to hang up; within a bound (*Terminating the
   /// transmission phase*).
   private mutating func finish() {
-    let deadline = Pacer.now() + UInt64(Self.stopMilliseconds) * 1_000_000
+    let deadline = MonotonicClock.now + UInt64(Self.stopMilliseconds) * 1_000_000
     backlog.append(reactor.mailbox.close())
-    while handedOut > 0 || (isConnected && !(machine.isIdle && backlog.isEmpty)), Pacer.now() < deadline {
+    while handedOut > 0 || (isConnected && !(machine.isIdle && backlog.isEmpty)), MonotonicClock.now < deadline {
       if !turn() { sleep(milliseconds: 50) }
     }
     if isConnected, machine.isIdle {
       machine.disconnect()
-      while isConnected, !machine.output.isEmpty, Pacer.now() < deadline {
+      while isConnected, !machine.output.isEmpty, MonotonicClock.now < deadline {
         if !send() { sleep(milliseconds: 50) }
       }
       reactor.stopped()
       shutdown(socket.rawValue, Int32(SHUT_WR))
       // The server closes when it has seen the disconnect. Closing first could make it see a reset instead.
-      while isConnected, Pacer.now() < deadline {
+      while isConnected, MonotonicClock.now < deadline {
         if !receive() { sleep(milliseconds: 50) }
       }
     }

@@ -1,9 +1,5 @@
 /// Parsing the chunks of structured and extended replies (*Structured reply types*).
 extension TransmissionMachine {
-  /// Longest error chunk in bytes that is looked at: a message, and room for fields of error types that
-  /// this library does not know.
-  private static var longestErrorChunk: UInt64 { UInt64(Limits.string) + 256 }
-
   mutating func parseChunk(_ header: ReplyHeader, _ size: Int, _ index: Int) throws(ProtocolViolation) -> Step {
     switch header.type {
     case .offsetData: return try parseOffsetData(header, size, index)
@@ -142,8 +138,8 @@ extension TransmissionMachine {
 
   private mutating func parseError(_ header: ReplyHeader, _ size: Int, _ index: Int) throws(ProtocolViolation) -> Step {
     let fixed: UInt64 = header.type == .errorOffset ? 14 : 6
-    guard header.length >= fixed, header.length <= Self.longestErrorChunk else {
-      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(fixed) to \(Self.longestErrorChunk)")
+    guard header.length >= fixed, header.length <= UInt64(Limits.errorChunk) else {
+      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(fixed) to \(Limits.errorChunk)")
     }
     guard input.count >= size + Int(header.length) else { return .starved(size + Int(header.length)) }
     let code: UInt32 = input.load(size)

@@ -40,7 +40,7 @@ package struct TransmissionMachine: ~Copyable {
   var needed: Int
 
   // The parts of the export that every operation asks for.
-  let replies: Export.Replies
+  let replies: ReplyForm
   let isExtended: Bool
   let limits: RequestLimits
   /// Bytes of the header in front of a read's data: the most that has to be there before it is known what comes.
@@ -155,8 +155,7 @@ package struct TransmissionMachine: ~Copyable {
   /// Requires ``isIdle``.
   package mutating func disconnect() {
     guard output.hasRoom(copying: 0) else { return }
-    output.append(
-      RequestHeader(command: .disconnect, handle: 0, offset: 0, length: 0), extended: isExtended)
+    output.append(.softDisconnect, extended: isExtended)
   }
 
   // MARK: Sending and receiving

@@ -70,9 +70,6 @@ struct SocketAddress: Sendable {
     self.init(address)
   }
 
-  /// Most addresses of one name that are tried.
-  static let addressesOfOneName = 64
-
   /// `getaddrinfo(3)`: the addresses of `host` for `service` (a name or a decimal number), best first as
   /// RFC 6724 and the system's configuration order them. `host` `nil` means this machine.
   ///
@@ -96,7 +93,7 @@ struct SocketAddress: Sendable {
     }
     var addresses: [SocketAddress] = []
     var next = list
-    while let entry = next, addresses.count < addressesOfOneName {
+    while let entry = next, addresses.count < Limits.addressesOfOneName {
       if let address = SocketAddress(entry.pointee) { addresses.append(address) }
       next = entry.pointee.ai_next
     }

@@ -1,4 +1,4 @@
-/// Big-endian loads and stores: the only unsafe access to protocol bytes in the library.
+/// Big-endian loads and stores: the only place that makes integers of protocol bytes, or protocol bytes of integers.
 ///
 /// Every integer in NBD is unsigned and in network byte order (*Conventions*). A decoder checks a
 /// message's length once, and then loads fields at constant offsets; the span traps on an offset

@@ -10,6 +10,9 @@ public enum Limits {
   public static let optionReply = 64 * 1024
   /// Most replies to one option. `NBD_OPT_LIST` is one reply for each export.
   public static let repliesToOneOption = 10_000
+  /// Most bytes of payload in all replies to one option. 10,000 names of ordinary length take far less; the
+  /// bound keeps an endless list out of memory.
+  public static let repliesToOneOptionBytes = 16 << 20
   /// Seconds for the whole negotiation, from the connected socket to the transmission phase.
   public static let negotiationSeconds = 30
   /// Payload in bytes of one request where the server advertised no maximum, and this client's own
@@ -27,6 +30,10 @@ public enum Limits {
   public static let readFragments = 4096
   /// Error chunks in one structured reply; the specification expects one.
   public static let errorChunks = 64
+  /// Longest error chunk in bytes: a message, and room for fields of error types that this library does not know.
+  public static let errorChunk = string + 256
+  /// Most addresses of one host name that are tried.
+  public static let addressesOfOneName = 64
   /// Largest export in bytes: offsets of files are signed, so 2^63-1.
   public static let exportSize = UInt64(Int64.max)
 }

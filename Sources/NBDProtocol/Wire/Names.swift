@@ -1,6 +1,6 @@
 /// The specification's names for numbers, for messages and traces.
 
-private func hex<T: BinaryInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }
+func hex<T: UnsignedInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }
 
 extension OptionType: CustomStringConvertible {
   public var description: String {

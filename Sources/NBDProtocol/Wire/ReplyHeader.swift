@@ -1,9 +1,7 @@
 /// The header of any reply: simple, structured or extended (*Simple reply message*, *Structured reply chunk
 /// message*, *Extended reply chunk message*).
 public struct ReplyHeader: Hashable, Sendable {
-  public enum Form: Hashable, Sendable { case simple, structured, extended }
-
-  public var form: Form
+  public var form: ReplyForm
   /// The handle of the request that this answers.
   public var handle: UInt64
   /// Simple replies only; zero is success.
@@ -25,7 +23,7 @@ public struct ReplyHeader: Hashable, Sendable {
   public static let extendedSize = 32
 
   /// Bytes in front of a read's data in a reply: the header, and in a chunk the data's offset (*Structured reply types*).
-  static func sizeBeforeData(_ replies: Export.Replies) -> Int {
+  static func sizeBeforeData(_ replies: ReplyForm) -> Int {
     switch replies {
     case .simple: simpleSize
     case .structured: structuredSize + 8

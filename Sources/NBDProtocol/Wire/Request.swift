@@ -17,6 +17,9 @@ public struct RequestHeader: Hashable, Sendable {
     self.length = length
   }
 
+  /// The soft disconnect (`NBD_CMD_DISC`). It has no reply.
+  static let softDisconnect = RequestHeader(command: .disconnect, handle: 0, offset: 0, length: 0)
+
   /// Size in bytes of the compact header.
   public static let compactSize = 28
   /// Size in bytes of the extended header.
@@ -39,5 +42,14 @@ public struct RequestHeader: Hashable, Sendable {
     }
     unsafe destination.storeBigEndian(UInt32(length), at: 24)
     return Self.compactSize
+  }
+
+  /// The header's bytes, for where there is one only.
+  func encoded(extended: Bool) -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: Self.extendedSize) { buffer, count in
+      guard let start = buffer.baseAddress else { return }
+      // SAFETY: the buffer has room for the larger of the two headers, and `encode` fills what it counts.
+      count = unsafe encode(extended: extended, to: UnsafeMutableRawPointer(start))
+    }
   }
 }

@@ -264,7 +264,7 @@ func exchange(
 extension Export {
   /// An export for tests of the transmission phase.
   static func test(
-    _ replies: Replies = .structured, size: UInt64 = 1 << 20, flags: TransmissionFlags = .everything,
+    _ replies: ReplyForm = .structured, size: UInt64 = 1 << 20, flags: TransmissionFlags = .everything,
     minimum: UInt32 = 1, maximum: UInt32 = 1 << 25, contexts: [UInt32] = [7]
   ) -> Export {
     Export(

@@ -10,7 +10,7 @@ import Testing
 final class ScriptedServer: Sendable {
   /// What the negotiation offers.
   struct Offer: Sendable {
-    var replies = Export.Replies.simple
+    var replies = ReplyForm.simple
     var size: UInt64 = 1 << 20
     /// `HAS_FLAGS`, flush, FUA, trim, zeroes, multi-conn, cache, fast zero.
     var flags: UInt16 = 0b1101_0110_1101

@@ -19,9 +19,7 @@ package final class Semaphore: @unchecked Sendable {
   package func signal() { sem_post(semaphore) }
 
   /// Through any number of Unix signals.
-  package func wait() {
-    while sem_wait(semaphore) == -1 && errno == EINTR {}
-  }
+  package func wait() { waitForSemaphore(semaphore) }
 
   /// Waits at most `milliseconds`. False where they passed without a signal.
   @discardableResult
@@ -36,4 +34,9 @@ package final class Semaphore: @unchecked Sendable {
     }
     return true
   }
+}
+
+/// `sem_wait(3)` through any number of signals.
+func waitForSemaphore(_ semaphore: UnsafeMutablePointer<sem_t>) {
+  while sem_wait(semaphore) == -1 && errno == EINTR {}
 }

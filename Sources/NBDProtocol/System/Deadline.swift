@@ -1,5 +1,3 @@
-import Glibc
-
 /// A moment on the monotonic clock (`CLOCK_MONOTONIC`, the clock of timerfd), by which something must be done.
 ///
 /// A moment, not a duration: a wait that a signal interrupts goes on with what is left, so a storm of signals
@@ -14,7 +12,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
   /// That many milliseconds from now. Negative means now; too large to count means ``never``.
   public static func after(milliseconds: Int) -> Deadline {
     let (duration, tooLong) = UInt64(max(0, milliseconds)).multipliedReportingOverflow(by: 1_000_000)
-    let (moment, tooLate) = now.addingReportingOverflow(duration)
+    let (moment, tooLate) = MonotonicClock.now.addingReportingOverflow(duration)
     return tooLong || tooLate ? .never : Deadline(nanoseconds: moment)
   }
 
@@ -25,7 +23,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
   /// Nanoseconds left; 0 when it has passed, `nil` for ``never``.
   var remaining: UInt64? {
     guard self != .never else { return nil }
-    let now = Self.now
+    let now = MonotonicClock.now
     return nanoseconds > now ? nanoseconds - now : 0
   }
 
@@ -40,12 +38,5 @@ public struct Deadline: Hashable, Comparable, Sendable {
   func share(of attempts: Int) -> Deadline {
     guard let remaining, attempts > 1 else { return self }
     return Deadline(nanoseconds: nanoseconds - remaining + remaining / UInt64(attempts))
-  }
-
-  private static var now: UInt64 {
-    var time = timespec()
-    // Cannot fail: the clock exists on every Linux and the pointer is good.
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 }
