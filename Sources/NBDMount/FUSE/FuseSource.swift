@@ -152,7 +152,7 @@ final class FuseSource: RequestSource {
       operation.buffer = buffer(for: token, length: operation.length)
     case .write:
       if libfuse == nil, length > Self.largestCopy {
-        keepPayload(token, &operation)
+        keepPayload(&operation)
       } else {
         operation.copiesPayload = true
       }
@@ -161,7 +161,7 @@ final class FuseSource: RequestSource {
     switch loop.submit(operation) {
     case .accepted: break
     case .full:
-      if operation.copiesPayload { keepPayload(token, &operation) }
+      if operation.copiesPayload { keepPayload(&operation) }
       blocked = (token, operation)
     case .lost: finish(token, .connectionLost, nil)
     }
@@ -170,8 +170,8 @@ final class FuseSource: RequestSource {
   // MARK: Buffers
 
   /// Keeps the payload that was read to ``incoming`` until the write is answered.
-  private func keepPayload(_ token: Token, _ operation: inout Operation) {
-    guard let slot = slots.pointer(token), let payload = operation.buffer else { return }
+  func keepPayload(_ operation: inout Operation) {
+    guard let slot = slots.pointer(operation.token), let payload = operation.buffer else { return }
     let length = Int(operation.length)
     operation.copiesPayload = false
     if payload == incoming.start, buffers.shouldKeep(length) {

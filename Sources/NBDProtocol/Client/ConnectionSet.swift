@@ -4,6 +4,8 @@ import Glibc
 package final class ConnectionSet: Sendable {
   package let export: Export
   package let reactors: [Reactor]
+  /// What all of them ask before they send something that changes the export.
+  package let gate: RangeGate
 
   /// Starts a reactor for each of `connections`, of which there is at least one.
   ///
@@ -15,9 +17,10 @@ package final class ConnectionSet: Sendable {
   ) throws(NBDError) {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
+    gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
-    for connection in connections { reactors.append(try Reactor(connection.export, busyPoll: busyPoll)) }
+    for connection in connections { reactors.append(try Reactor(connection.export, gate, busyPoll: busyPoll)) }
     do throws(NBDError) {
       for (index, connection) in connections.enumerated() {
         guard let socket = connection.takeSocket() else { throw .invalidArgument("a connection is driven already") }

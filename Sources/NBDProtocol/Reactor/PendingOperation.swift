@@ -26,25 +26,12 @@ package struct PendingOperation {
   var next: UnsafeMutablePointer<PendingOperation>?
   var waiter: Waiter
   var semaphore = sem_t()
-  /// A copy of what is to be written, where the submitter's own bytes do not stay.
-  private var payloadCopy: UnsafeMutableRawPointer?
+  /// It has passed the export's ``RangeGate``, which is asked once.
+  var hasPassedGate = false
 
   init(_ operation: Operation, waiter: Waiter) {
     self.operation = operation
     self.waiter = waiter
-  }
-
-  mutating func copyPayload(_ payload: UnsafeMutableRawPointer, _ count: Int) {
-    let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
-    copy.copyMemory(from: payload, byteCount: count)
-    payloadCopy = copy
-    operation.buffer = copy
-    operation.copiesPayload = false
-  }
-
-  mutating func freePayload() {
-    payloadCopy?.deallocate()
-    payloadCopy = nil
   }
 }
 
@@ -79,6 +66,7 @@ package final class Mailbox: Sendable {
   private let returned = Atomic<UInt>(0)
   private let isSleeping = Atomic<Bool>(false)
   private let hasCancellations = Atomic<Bool>(false)
+  private let hasGateChanged = Atomic<Bool>(false)
   /// Nil once nobody looks at them any more.
   private let cancellations = Mutex<[Cancellation]?>([])
   let wakeup: Wakeup
@@ -141,6 +129,12 @@ package final class Mailbox: Sendable {
     sem_destroy(&acknowledged)
   }
 
+  /// Has the reactor look again at what it has parked.
+  func gateChanged() {
+    hasGateChanged.store(true, ordering: .sequentiallyConsistent)
+    wake()
+  }
+
   /// Makes the reactor take a turn.
   func wake() {
     if isSleeping.load(ordering: .sequentiallyConsistent),
@@ -194,6 +188,12 @@ package final class Mailbox: Sendable {
     }
   }
 
+  /// Whether ``gateChanged()`` was called since the last time.
+  @inline(__always)
+  func takeGateChange() -> Bool {
+    hasGateChanged.load(ordering: .relaxed) && hasGateChanged.exchange(false, ordering: .sequentiallyConsistent)
+  }
+
   /// The reactor ends: takes the last cancellations and refuses all that come later.
   func closeCancellations() -> [Cancellation] {
     cancellations.withLock { list in
@@ -208,6 +208,7 @@ package final class Mailbox: Sendable {
     if top.load(ordering: .sequentiallyConsistent) > Self.closed
       || returned.load(ordering: .sequentiallyConsistent) != 0
       || hasCancellations.load(ordering: .sequentiallyConsistent)
+      || hasGateChanged.load(ordering: .sequentiallyConsistent)
     {
       isSleeping.store(false, ordering: .relaxed)
       return false

@@ -25,6 +25,8 @@ package final class Reactor: Sendable {
 
   package let mailbox: Mailbox
   package let export: Export
+  /// The export's, shared by its reactors.
+  let gate: RangeGate
   let epoll: Epoll
   /// Operations submitted and not completed: the measure for choosing the least loaded connection.
   package let load = Atomic<Int>(0)
@@ -39,8 +41,9 @@ package final class Reactor: Sendable {
   private let busyPollNanoseconds: UInt64
 
   /// - Parameter busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
-  package init(_ export: Export, busyPoll: Int = 0) throws(NBDError) {
+  package init(_ export: Export, _ gate: RangeGate, busyPoll: Int = 0) throws(NBDError) {
     self.export = export
+    self.gate = gate
     busyPollNanoseconds = UInt64(max(busyPoll, 0)) * 1000
     mailbox = try Mailbox()
     epoll = try Epoll()

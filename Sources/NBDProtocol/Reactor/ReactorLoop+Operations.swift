@@ -7,28 +7,42 @@ extension ReactorLoop {
   /// Submits an operation of the source. Where this connection cannot take it, a peer carries it out.
   @inline(__always)
   package mutating func submit(_ operation: Operation) -> Submission {
-    if isConnected, !isShuttingDown, !operation.command.isOrdered(block: machine.limits.block) {
+    if isConnected, !isShuttingDown, !operation.command.isOrdered(block: machine.limits.block),
+      !operation.command.mutates || isGateOpen
+    {
       return machine.submit(operation) ? .accepted : .full
     }
-    return submitWhereItBelongs(operation)
+    return submitWithCare(operation)
   }
 
+  private mutating func submitWithCare(_ operation: Operation) -> Submission {
+    guard operation.command.mutates, mustWait(operation) else { return submitWhereItBelongs(operation) }
+    guard peers.contains(where: \.isAlive) else { return .lost }
+    park(operation)
+    return .accepted
+  }
+
+  /// Submits an operation of the source that has passed the gate.
   private mutating func submitWhereItBelongs(_ operation: Operation) -> Submission {
     guard let peer = peers.choose(for: operation.command, of: reactor.export) else { return .lost }
     if peer === reactor, isConnected { return machine.submit(operation) ? .accepted : .full }
+    handOut(operation, to: peer)
+    return .accepted
+  }
+
+  /// Leaves an operation of the source, which has passed the gate, in the mailbox of `peer`, which may be this reactor.
+  mutating func handOut(_ operation: Operation, to peer: Reactor) {
     let pending = UnsafeMutablePointer<PendingOperation>.allocate(capacity: 1)
     pending.initialize(to: PendingOperation(operation, waiter: .reactor(reactor.mailbox, operation.token)))
     if operation.command == .read, operation.buffer == nil {
       pending.pointee.operation.buffer = source?.buffer(for: operation.token, length: operation.length)
     }
-    if operation.copiesPayload, operation.command == .write, let payload = operation.buffer {
-      // The peer comes too late to copy it.
-      pending.pointee.copyPayload(payload, Int(operation.length))
-    }
+    // The peer would come too late to copy it.
+    if operation.copiesPayload { source?.keepPayload(&pending.pointee.operation) }
     pending.pointee.operation.token = pending.token
+    pending.pointee.hasPassedGate = true
     handedOut += 1
     peer.submit(pending)
-    return .accepted
   }
 
   // MARK: From the mailbox
@@ -38,16 +52,21 @@ extension ReactorLoop {
     // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
     let cancellations = reactor.mailbox.takeCancellations()
     var worked = !cancellations.isEmpty
+    if reactor.mailbox.takeGateChange(), retryParked() { worked = true }
     backlog.append(reactor.mailbox.takeAll())
     while let pending = backlog.first {
-      guard isConnected, !isShuttingDown else {
+      if isConnected, !isShuttingDown {
+        if mustWait(pending) {
+          backlog.removeFirst()
+          park(pending.pointee.operation)
+          continue
+        }
+        guard machine.submit(pending.pointee.operation) else { break }
         backlog.removeFirst()
-        deliver(pending, .connectionLost)
-        worked = true
-        continue
+      } else {
+        backlog.removeFirst()
+        passOn(pending)
       }
-      guard machine.submit(pending.pointee.operation) else { break }
-      backlog.removeFirst()
       worked = true
     }
     for cancellation in cancellations { cancel(cancellation) }
@@ -60,6 +79,15 @@ extension ReactorLoop {
     return worked
   }
 
+  /// An operation that was not sent, and cannot be any more over this connection, goes to another one.
+  private func passOn(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    guard let peer = peers.choose(for: pending.pointee.operation.command, of: reactor.export), peer !== reactor else {
+      return deliver(pending, .connectionLost)
+    }
+    reactor.load.subtract(1, ordering: .relaxed)
+    peer.submit(pending)
+  }
+
   /// An operation of the source comes back from the peer that has carried it out.
   private mutating func takeBack(_ pending: UnsafeMutablePointer<PendingOperation>) {
     handedOut -= 1
@@ -67,7 +95,6 @@ extension ReactorLoop {
       let completion = Completion(token: token, outcome: pending.pointee.outcome, data: nil)
       source?.complete(completion, extents: pending.pointee.extents, &self)
     }
-    pending.pointee.freePayload()
     pending.deinitialize(count: 1)
     pending.deallocate()
   }

@@ -14,6 +14,8 @@ package struct ReactorLoop: ~Copyable {
   package var machine: TransmissionMachine
   /// Operations from the mailbox that found no room in the machine, oldest first.
   var backlog = Backlog()
+  /// Mutating operations, of the source and of the mailbox, that wait at the gate.
+  var parked = ParkedOperations()
   /// Operations that another reactor carries out for this one's source.
   var handedOut = 0
   package internal(set) var isConnected = true
@@ -192,6 +194,8 @@ package struct ReactorLoop: ~Copyable {
     isConnected = false
     shareSource()
     reactor.lost(error)
+    // Where this was the last connection, they have nothing to wait for any more.
+    for peer in peers { peer.mailbox.gateChanged() }
     reactor.epoll.remove(socket.rawValue)
     shutdown(socket.rawValue, Int32(SHUT_RDWR))
     var lost: [Completion] = []
@@ -207,6 +211,7 @@ package struct ReactorLoop: ~Copyable {
     while handedOut > 0 || (isConnected && !(machine.isIdle && backlog.isEmpty)), MonotonicClock.now < deadline {
       if !turn() { sleep(milliseconds: 50) }
     }
+    endParked()
     if isConnected, machine.isIdle {
       machine.disconnect()
       while isConnected, !machine.output.isEmpty, MonotonicClock.now < deadline {

@@ -1,0 +1,41 @@
+/// Mutating operations that wait at the export's ``RangeGate``, oldest first.
+///
+/// They wait here, outside the machine, because another connection's reply may be what they wait for. Those that overlap
+/// keep their order: the younger one waits for the older one too.
+struct ParkedOperations {
+  private var operations: [Operation] = []
+
+  var isEmpty: Bool { operations.isEmpty }
+
+  /// Whether one that waits touches a byte of `operation`.
+  func overlaps(_ operation: Operation) -> Bool {
+    operations.contains { $0.range.overlaps(operation.range) }
+  }
+
+  mutating func append(_ operation: Operation) { operations.append(operation) }
+
+  /// Takes out the operation of `token`. False where it does not wait here.
+  mutating func remove(_ token: Token) -> Bool {
+    guard let index = operations.firstIndex(where: { $0.token == token }) else { return false }
+    operations.remove(at: index)
+    return true
+  }
+
+  /// Takes out the oldest operation that waits for nothing any more.
+  ///
+  /// - Parameter isBlocked: whether the gate stops it.
+  mutating func next(isBlocked: (Operation) -> Bool) -> Operation? {
+    for index in operations.indices {
+      let operation = operations[index]
+      let isBehind = operations[..<index].contains { $0.range.overlaps(operation.range) }
+      if !isBehind, !isBlocked(operation) { return operations.remove(at: index) }
+    }
+    return nil
+  }
+
+  /// Takes out all, oldest first.
+  mutating func takeAll() -> [Operation] {
+    defer { operations = [] }
+    return operations
+  }
+}

@@ -1,0 +1,78 @@
+import Synchronization
+
+/// The gate that a mutating operation passes before it is given to a connection; one for all connections of an export.
+///
+/// A write whose caller no longer waits, or whose connection was given up, may still reach the disk at any time. A later write of
+/// the same bytes must not be sent before the end of the earlier one is known, or the earlier one might overwrite it. So
+/// whoever stops waiting for an operation *holds* its range first, and the reactors let wait what overlaps. What has passed
+/// the gate is not stopped any more: it ran beside the other one while both were waited for, and so in either order.
+///
+/// Held ranges are rare: while there are none, passing costs one load. Any thread may call any of this.
+package final class RangeGate: Sendable {
+  /// What ``hold(_:)-(Range<UInt64>)`` gave, for ``release(_:)``. Trivial, so that it can be kept anywhere.
+  package struct Hold: Hashable, Sendable {
+    fileprivate let ranges: HeldRanges.Hold
+  }
+
+  private struct State {
+    var ranges: HeldRanges
+    /// Of reactors that have operations waiting.
+    var waiting: [Mailbox] = []
+  }
+  private let state: Mutex<State>
+  private let isHolding = Atomic<Bool>(false)
+
+  package init(minimumBlock: UInt32) { state = Mutex(State(ranges: HeldRanges(minimumBlock: minimumBlock))) }
+
+  /// Nothing is held.
+  @inline(__always)
+  package var isEmpty: Bool { !isHolding.load(ordering: .acquiring) }
+
+  /// Holds `range`, in bytes, until ``release(_:)``. To be called before anybody learns that the operation there is no longer
+  /// waited for.
+  package func hold(_ range: Range<UInt64>) -> Hold { hold(CollectionOfOne(range)) }
+
+  /// Holds several ranges together.
+  package func hold(_ ranges: some Sequence<Range<UInt64>>) -> Hold {
+    state.withLock { state in
+      let hold = state.ranges.hold(ranges)
+      isHolding.store(!state.ranges.isEmpty, ordering: .releasing)
+      return Hold(ranges: hold)
+    }
+  }
+
+  /// The end of what was held is known: reactors look again at what they have waiting.
+  package func release(_ hold: Hold) {
+    let woken = state.withLock { state in
+      state.ranges.release(hold.ranges)
+      isHolding.store(!state.ranges.isEmpty, ordering: .releasing)
+      defer { state.waiting.removeAll() }
+      return state.waiting
+    }
+    for mailbox in woken { mailbox.gateChanged() }
+  }
+
+  /// Whether an operation on `range` has to wait.
+  package func blocks(_ range: Range<UInt64>) -> Bool {
+    !isEmpty && state.withLock { $0.ranges.blocks(range) }
+  }
+
+  /// The same; where it has to, the next ``release(_:)`` wakes the reactor of `mailbox`.
+  func blocks(_ range: Range<UInt64>, waking mailbox: Mailbox) -> Bool {
+    guard !isEmpty else { return false }
+    return state.withLock { state in
+      // In one with the look: no release may come in between.
+      guard state.ranges.blocks(range) else { return false }
+      if !state.waiting.contains(where: { $0 === mailbox }) { state.waiting.append(mailbox) }
+      return true
+    }
+  }
+}
+
+extension Operation {
+  /// The bytes that it is about. It lies inside the export, or its end is cut off.
+  package var range: Range<UInt64> {
+    let (end, overflow) = offset.addingReportingOverflow(length)
+    return offset..<(overflow ? UInt64.max : end)
+  }
+}
