@@ -5,9 +5,7 @@ import NBDProtocol
 @main
 struct NBDMountCommand {
   static func main() {
-    if CommandLine.arguments.first == PrefetchChild.name, let path = CommandLine.arguments.dropFirst().first {
-      PrefetchChild.serve(path: path)
-    }
+    Helper.carryOut(CommandLine.arguments)
     // Both before any thread is made: threads inherit the signal mask, and the environment must not change under them.
     TerminationSignals.block()
     let readiness = Readiness()
@@ -26,13 +24,22 @@ struct NBDMountCommand {
   private static func mount(_ configuration: MountConfiguration, _ readiness: Readiness) -> Int32 {
     do {
       if configuration.runsInBackground, !readiness.isBackground {
-        return try Background.launch(arguments: CommandLine.arguments).exitStatus
+        return try Background.launch(arguments: CommandLine.arguments, started: endTogether).exitStatus
       }
       Diagnostics.bootstrap(verbose: configuration.isVerbose)
       return try MountRunner(configuration: configuration).run(readiness)
     } catch {
       Diagnostics.error("\(error)")
       return 1
+    }
+  }
+
+  /// Whoever interrupts the command that waits for a mount does not want it any more.
+  private static func endTogether(with process: pid_t) throws(NBDError) {
+    _ = try TerminationSignals { signal in
+      guard signal != .user1 else { return }
+      kill(process, SIGTERM)
+      _exit(1)
     }
   }
 }

@@ -207,3 +207,17 @@ public final class ChildProcess: Sendable {
     }
   }
 }
+
+/// Starts a command, and kills it on every way out of `body`.
+@discardableResult
+public func withChildProcess<R>(_ command: [String], _ body: (ChildProcess) async throws -> R) async throws -> R {
+  let child = try ChildProcess(command)
+  do {
+    let result = try await body(child)
+    await child.terminate()
+    return result
+  } catch {
+    await child.terminate()
+    throw error
+  }
+}

@@ -13,8 +13,13 @@ public enum UnixSocket {
     try make("listen on", path) { bind($0, $1, $2) == 0 ? Glibc.listen($0, 8) : -1 }
   }
 
+  /// A datagram socket that receives at `path`; the caller closes the descriptor.
+  public static func receiver(at path: String) throws -> Int32 {
+    try make("receive at", path, SOCK_DGRAM) { bind($0, $1, $2) }
+  }
+
   private static func make(
-    _ what: String, _ path: String, _ attach: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32
+    _ what: String, _ path: String, _ type: __socket_type = SOCK_STREAM, _ attach: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32
   ) throws -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -24,7 +29,7 @@ public enum UnixSocket {
       return true
     }
     guard isShortEnough else { throw TestFailure("too long for a socket: \(path)") }
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = socket(AF_UNIX, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
     let code = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         attach(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -42,6 +47,8 @@ public enum UnixSocket {
 /// A server that says the same bytes to every client and nothing else: for greetings that are wrong.
 public final class GreetingServer: Sendable {
   public let path: String
+  /// Happens when a client has connected.
+  public let hasClient = OneShot<Bool>()
   private let listener: Int32
 
   /// - Parameter hangsUp: closes the connection after the greeting; otherwise it stays silent until the client closes.
@@ -49,8 +56,9 @@ public final class GreetingServer: Sendable {
     path = directory / "greeting\(UInt32.random(in: 0 ... .max)).sock"
     let listener = try UnixSocket.listen(on: path)
     self.listener = listener
-    Thread.detachNewThread {
+    Thread.detachNewThread { [hasClient] in
       while case let client = accept(listener, nil, nil), client >= 0 {
+        hasClient.fire(true)
         _ = send(client, greeting, greeting.count, Int32(MSG_NOSIGNAL))
         var ignored: [UInt8] = [0]
         while !hangsUp, recv(client, &ignored, 1, 0) > 0 {}

@@ -57,6 +57,13 @@ final class FuseSession: @unchecked Sendable {
     if wasMounted { fuse_session_unmount(session) }
   }
 
+  /// The kernel still has the mount: it was neither unmounted by all who had it nor aborted. Until ``unmount()``, from any thread.
+  var isConnected: Bool {
+    // POLLERR needs no asking for.
+    var device = pollfd(fd: fuse_session_fd(session), events: 0, revents: 0)
+    return poll(&device, 1, 0) == 0 && device.fd >= 0
+  }
+
   /// Reads requests and has worker threads carry them out, until the mount is gone. Blocks. Returns 0, or an errno.
   ///
   /// - Parameter maxThreads: workers; nil has one thread do all.

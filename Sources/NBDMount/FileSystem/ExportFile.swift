@@ -44,6 +44,9 @@ final class ExportFile: Sendable {
     if flags & O_ACCMODE != O_RDONLY { writers.subtract(1, ordering: .relaxed) }
   }
 
+  /// Somebody may write to it.
+  var hasWriters: Bool { writers.load(ordering: .relaxed) > 0 }
+
   /// Somebody looks at the file. A wrong size is put right only then, and only some time after the overrun: it takes a
   /// child that uses the mount for a moment, and whoever has just failed to write may be about to unmount.
   func looked() {

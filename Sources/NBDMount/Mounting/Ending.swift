@@ -2,94 +2,169 @@ import Glibc
 import NBDProtocol
 import Synchronization
 
-/// How a mount ends when we are told to end it by a signal.
+/// How a mount ends, whoever ends it; on the main thread, which serves no requests and so may wait.
 ///
-/// The kernel still holds written pages then, and only we can take them: so requests are served as before, while
-/// children write the pages back and unmount. What does not end by itself in its time is ended by force.
+///     signal ──> write back ──> unmount ──> the kernel ends it ──┐
+///     unmounted by somebody ─────────────────────────────────────┼──> last flush ──> disconnect
+///     aborted by somebody ──> detach what is left ───────────────┘
+///
+/// After a signal the kernel may still hold written pages, and only we can take them: so requests are served as before, while
+/// children write the pages back and unmount. What does not end by itself in its time (``Deadlines``) is ended by force, and
+/// whatever happened before, the last flush is tried.
 final class Ending: Sendable {
-  /// For writing back what the kernel holds: the flush deadline.
-  static let syncDeadline = Duration.seconds(10)
-  /// For each attempt to unmount.
-  static let unmountDeadline = Duration.seconds(2)
+  /// Descriptors that unmounting takes: a pipe to a child, and one to read or write a file.
+  private static let descriptors = 3
 
-  private struct State {
-    var isRequested = false
-    var hasLostData = false
-    var isForced = false
-  }
-  private let state = Mutex(State())
+  private let served: Served
+  private let end: EndOfService
   private let unmounter: Unmounter
   private let connection: FuseConnection
-  private let stopServing: @Sendable () -> Void
+  private let reserve = DescriptorReserve(descriptors)
+  private let flusher: StandbyThread
 
-  /// What the kernel held could not be written back.
-  var hasLostData: Bool { state.withLock { $0.hasLostData } }
-  /// Somebody still has the file open, and is cut off.
-  var isForced: Bool { state.withLock { $0.isForced } }
-
-  /// Looks the new mount up, while that cannot go wrong yet.
-  ///
-  /// - Parameter stopServing: has the main thread go on as if the mount were gone. Any thread.
-  init(_ mountpoint: Mountpoint, _ table: MountTable, stopServing: @escaping @Sendable () -> Void) throws(NBDError) {
+  /// Looks the new mount up, and gets what its end takes, while that cannot go wrong yet.
+  init(_ served: Served, _ end: EndOfService, _ mountpoint: Mountpoint, _ table: MountTable) throws(NBDError) {
+    self.served = served
+    self.end = end
     unmounter = try Unmounter(mountpoint, in: table)
     connection = try FuseConnection(mountpoint: mountpoint.path, in: table)
-    self.stopServing = stopServing
+    flusher = try StandbyThread("the last flush")
   }
 
-  func startTakingSignals() throws(NBDError) {
-    _ = try TerminationSignals { [self] signal in
-      if signal != .user1 { request() }
-    }
-  }
-
-  /// Begins to end the mount. The second time, at once.
-  private func request() {
-    let isFirst = state.withLock { state in
-      defer { state.isRequested = true }
-      return !state.isRequested
-    }
-    guard isFirst else {
-      Diagnostics.error("interrupted again: what was written last may be lost")
-      _exit(1)
-    }
-    do {
-      try POSIXThread.startDetached("the unmount") { [self] in unmount() }
-    } catch {
-      Diagnostics.error("\(error)")
-      force()
+  /// Waits until the mount ends or is to end, and says meanwhile which connections were lost.
+  func wait() -> EndOfService.Cause {
+    var losses = LostConnections(served.connections)
+    while true {
+      losses.report()
+      if let cause { return cause }
+      end.wait(atMost: Deadlines.look)
     }
   }
 
-  private func unmount() {
-    let report = unmounter.unmount(syncDeadline: Self.syncDeadline, deadline: Self.unmountDeadline)
-    switch report.sync {
+  private var cause: EndOfService.Cause? {
+    // Looked at after the result: an engine that ends because the mount has, ends after it.
+    let result = end.result
+    if !served.session.isConnected { return .gone }
+    if let result { return .failed(result) }
+    return end.isRequested ? .requested : nil
+  }
+
+  /// How ``finish(_:)`` went.
+  struct Outcome {
+    /// Nothing is known to be lost, and nothing has failed.
+    var isGood = true
+    /// Threads may still wait for the kernel or for the server.
+    var isForced = false
+
+    fileprivate mutating func failed(_ reason: String) {
+      Diagnostics.error(reason)
+      isGood = false
+    }
+  }
+
+  /// Ends it.
+  func finish(_ cause: EndOfService.Cause) -> Outcome {
+    reserve.release()
+    var outcome = Outcome()
+    var patience = Patience(served.connections)
+    switch cause {
+    case .requested: takeDown(&patience, &outcome)
+    case .gone:
+      if unmounter.detachDead() {
+        outcome.failed("the mount was aborted from outside: what the kernel had not written back is lost")
+      }
+    case .failed(let error):
+      outcome.failed("serving the mount failed: \(error == 0 ? "it ended too early" : String(cString: strerror(error)))")
+      _ = unmounter.detach(because: "")
+      force(&outcome)
+    }
+    flush(&patience, &outcome)
+    return outcome
+  }
+
+  /// Ends it without a flush and without waiting for anybody, on a thread of its own. The exit of the process has to follow.
+  func abandon() {
+    reserve.release()
+    abort()
+    _ = unmounter.detach(because: "")
+  }
+
+  // MARK: Steps
+
+  /// Writes back, unmounts, and waits for the kernel to end the mount.
+  private func takeDown(_ patience: inout Patience, _ outcome: inout Outcome) {
+    var isSilent = false
+    var isUnsynced = false
+    switch unmounter.sync(remaining: { patience.remaining() }) {
     case .done: break
-    case .failed(let reason): lost("writing back failed: \(reason)")
-    case .timedOut: lost("the server did not take what was written last within \(Self.syncDeadline)")
+    case .failed(let reason): outcome.failed("writing back failed: \(reason)")
+    case .timedOut:
+      isSilent = true
+      outcome.failed("the server has been silent for \(Deadlines.silence): what was written last may be lost")
+    case .unreachable(let reason):
+      isUnsynced = true
+      Diagnostics.warning("cannot write back before unmounting: \(reason)")
     }
-    switch report.end {
+    let unmounting = isSilent ? unmounter.detach(because: "the server hangs") : unmounter.unmount { patience.remaining() }
+    switch unmounting {
     case .unmounted, .alreadyGone:
-      // The kernel ends our loop. Where requests are stuck with the server it does not.
-      if hasLostData { force() }
+      if isGone() { return }
+      Diagnostics.warning(
+        "the mount is still in use, in another mount namespace or by a program that has a file of it open: "
+          + "its users are cut off")
     case .detached(let reason):
+      if isSilent { break }
       Diagnostics.warning("the file is still in use (\(reason)): its users are cut off")
-      force()
     case .failed(let reason):
-      Diagnostics.error("cannot unmount: \(reason)")
-      force()
+      outcome.failed("cannot unmount: \(reason)")
     }
+    if unmounting == .alreadyGone || isUnsynced, served.file.hasWriters {
+      outcome.failed("what programs that have the file open have written may be lost")
+    }
+    force(&outcome)
   }
 
-  private func lost(_ reason: String) {
-    Diagnostics.error(reason)
-    state.withLock { $0.hasLostData = true }
+  /// Waits a short time for the kernel to end the mount, which is unmounted. It has nothing to write back any more: whoever
+  /// closes the file has that done.
+  private func isGone() -> Bool {
+    let remaining = countdown(Deadlines.kernelEnd)
+    while served.session.isConnected {
+      let left = remaining()
+      guard left > .zero else { return false }
+      end.wait(atMost: min(left, .milliseconds(50)))
+    }
+    return true
   }
 
-  /// Ends without waiting for the kernel: it fails what is left when our descriptors close.
-  private func force() {
-    state.withLock { $0.isForced = true }
-    // Not everywhere can it be told so before that; then it learns of it by our end.
+  /// Ends without waiting for the kernel: it fails what is left.
+  private func force(_ outcome: inout Outcome) {
+    outcome.isForced = true
+    abort()
+  }
+
+  private func abort() {
+    // Once the kernel has ended the mount, another one may have its number.
+    guard served.session.isConnected else { return }
+    // Not everywhere can it be told so; then it learns of it when our descriptors close.
     try? connection.abort()
-    stopServing()
+  }
+
+  /// The last flush, and the soft disconnect after it.
+  private func flush(_ patience: inout Patience, _ outcome: inout Outcome) {
+    let failure = Mutex<NBDError?>(nil)
+    // To be asked is no answer: a server that has hung until now is not given another silence.
+    let lastWord = patience.remaining() > .zero ? nil : countdown(Deadlines.lastWord)
+    let isAnswered = flusher.run({ [served] in
+      let error = served.flush()
+      failure.withLock { $0 = error }
+    }, remaining: { lastWord?() ?? patience.remaining() })
+    let error = isAnswered ? failure.withLock { $0 } : .timedOut("the server does not answer the last flush")
+    if let error { outcome.failed("what was written since the last successful flush may be lost: \(error)") }
+    guard isAnswered else {
+      outcome.isForced = true
+      return
+    }
+    let isDisconnected = flusher.run({ [served] in served.connections.stop() }, remaining: countdown(Deadlines.disconnect))
+    if !isDisconnected { outcome.isForced = true }
   }
 }

@@ -1,42 +1,38 @@
-import CFuse3
 import Glibc
 import Logging
 import NBDProtocol
-import Synchronization
-import SystemPackage
 
 /// One mount from its beginning to its end: connect, mount, serve, unmount, flush, disconnect.
 ///
 /// The order is what matters. Everything that can be wrong is found before anything is mounted; and nothing that was
 /// written is given up before the server has been asked to keep it.
 struct MountRunner {
-  /// How long the steps of ending may take.
-  private enum Deadline {
-    /// The last flush, and the disconnect after it, in milliseconds.
-    static let flush = 30_000
-    /// Looking for holes before the mount is declared ready, in milliseconds.
-    static let scan = 250
-  }
-
   let configuration: MountConfiguration
 
   /// - Returns: the exit status: 0 when the mount ended and nothing is known to be lost.
   /// - Throws: why there is no mount. Nothing is left behind then.
-  func run(_ ready: Readiness) throws(NBDError) -> Int32 {
+  func run(_ readiness: Readiness) throws(NBDError) -> Int32 {
+    let termination = try Termination()
     let mountpoint = try Mountpoint(configuration.mountpoint)
     if let stale = mountpoint.removedStaleMount { Diagnostics.note("removed the dead mount at \(stale)") }
     let server = try ServerTarget(configuration)
-    let endpoint = try ServerEndpoint(server.address)
+    let endpoint = try termination.making(undo: Self.endImpatiently) { () throws(NBDError) in
+      try ServerEndpoint(server.address)
+    }
     defer { endpoint.shutdown() }
+    termination.register { readiness.retract() }
+    defer { readiness.retract() }
 
     let connections = try open(server, endpoint)
     for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
-    let served = try Served(configuration, mountpoint, connections)
+    let end = try EndOfService()
+    termination.becomesMounted { end.request() }
+    let served = try Served(configuration, mountpoint, connections, end)
     let ending: Ending
     do throws(NBDError) {
       let table = try MountTable.current()
-      ending = try Ending(mountpoint, table) { served.stop() }
-      try ending.startTakingSignals()
+      ending = try Ending(served, end, mountpoint, table)
+      termination.register { ending.abandon() }
       try SizeKeeper.establish(served.file, path: mountpoint.exportPath)
       try SizeKeeper.start(served.file, path: mountpoint.exportPath)
       if let entry = table.mount(at: mountpoint.path), !MountTuning(entry).apply(readAhead: configuration.readAhead),
@@ -44,33 +40,28 @@ struct MountRunner {
       {
         try served.prefetcher.start(path: mountpoint.exportPath)
       }
-      served.scan.wait(milliseconds: Deadline.scan)
-      try ready.announce(configuration)
+      served.scan.wait(milliseconds: Int(Deadlines.holeScan.pollTimeout))
+      try readiness.announce(configuration)
     } catch {
       served.session.unmount()
       served.connections.stop()
       throw error
     }
-    let result = served.waitForEnd()
-    ready.retract()
-    if ending.isForced {
-      var status: Int32 = 1
-      do throws(NBDError) {
-        if !ending.hasLostData {
-          try finish(served)
-          status = 0
-        }
-      } catch { Diagnostics.error("\(error)") }
+    let cause = ending.wait()
+    readiness.stopping()
+    let outcome = ending.finish(cause)
+    let status: Int32 = outcome.isGood ? 0 : 1
+    if outcome.isForced {
+      readiness.retract()
       endpoint.shutdown()
       // Threads may still wait for the kernel or for the server: no tidying up, the end.
       _exit(status)
     }
-    served.session.unmount()
-    try finish(served)
-    if result != 0, result != ENODEV {
-      throw .system(Errno(rawValue: result), doing: "serving the mount failed")
-    }
-    return ending.hasLostData ? 1 : 0
+    return status
+  }
+
+  private static func endImpatiently(_ endpoint: ServerEndpoint) {
+    endpoint.shutdown(termMilliseconds: Int(Deadlines.impatientShutdown.pollTimeout))
   }
 
   private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> [NegotiatedConnection] {
@@ -82,22 +73,6 @@ struct MountRunner {
       throw .refused(
         option: option, reply: .unknownExport, message: "export \"\(server.request.exportName)\": \(message)")
     }
-  }
-
-  /// After the last request: the last flush, and the soft disconnect.
-  private func finish(_ served: Served) throws(NBDError) {
-    let isDone = Semaphore()
-    let failure = Mutex<NBDError?>(nil)
-    try POSIXThread.startDetached("the last flush") {
-      let error = served.flush()
-      failure.withLock { $0 = error }
-      served.connections.stop()
-      isDone.signal()
-    }
-    guard isDone.wait(milliseconds: Deadline.flush) else {
-      throw .timedOut("the server did not answer the last flush: what was written last may be lost")
-    }
-    if let error = failure.withLock({ $0 }) { throw error }
   }
 }
 

@@ -23,16 +23,21 @@ final class Readiness: Sendable {
   func announce(_ configuration: MountConfiguration) throws(NBDError) {
     try state.withLock { state throws(NBDError) in
       if let path = configuration.pidFile { state.pidFile = try PIDFile(path: path) }
-      try state.notification?.ready()
+      // A mount that works is worth more than a service manager that knows of it.
+      do throws(NBDError) { try state.notification?.ready() } catch { Diagnostics.warning("\(error)") }
       if let pipe = state.pipe.take() { try pipe.ready() }
     }
   }
 
-  /// The mount is over, or never came to be.
+  /// The end of the mount has begun.
+  func stopping() {
+    // The service manager may be gone already: that is no reason to fail.
+    state.withLock { try? $0.notification?.stopping() }
+  }
+
+  /// The mount is over, or never came to be. From any thread; again is harmless.
   func retract() {
     state.withLock { state in
-      // The service manager may be gone already: that is no reason to fail.
-      try? state.notification?.stopping()
       state.pidFile?.remove()
       state.pidFile = nil
     }

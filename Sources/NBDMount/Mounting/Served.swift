@@ -1,7 +1,6 @@
 import CFuse3
 import Glibc
 import NBDProtocol
-import Synchronization
 
 /// What is behind a mount: the connections, the file, and the engine between the two.
 struct Served: Sendable {
@@ -27,11 +26,12 @@ struct Served: Sendable {
 
   /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
   /// mounted where it throws.
+  ///
+  /// - Parameter end: told when the engine ends.
   init(
-    _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection]
+    _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection], _ end: EndOfService
   ) throws(NBDError) {
     self.configuration = configuration
-    let end = EndOfService()
     self.end = end
     let file = Self.file(configuration, mountpoint, opened[0].export)
     let options = configuration.fuse
@@ -102,19 +102,12 @@ struct Served: Sendable {
     }
   }
 
-  /// Waits until the mount is gone, or ``stop()``. Returns 0, or an errno.
-  func waitForEnd() -> Int32 { end.wait() }
-
-  /// Has ``waitForEnd()`` return, although the mount may still be there.
-  func stop() { end.signal(0) }
-
   /// Makes durable what was written and was not flushed yet. Blocks. Returns what went wrong.
   func flush() -> NBDError? {
     guard case .ask(let request, let operation) = file.sync() else { return nil }
     let (outcome, _) = connections.run(operation)
     if case .reply(.success) = file.proceed(request, outcome) { return nil }
-    let reason = connections.failure.map { ": \($0)" } ?? (outcome.isSuccess ? "" : ": the server refused the flush")
-    return .disconnected("what was written last may be lost\(reason)")
+    return connections.failure ?? .disconnected(outcome.isSuccess ? "an earlier flush failed" : "the server refused the flush")
   }
 
   /// Counts the holes on a thread of its own: a server may be slow to say.
@@ -133,23 +126,5 @@ struct Served: Sendable {
       }
       scan.signal()
     }
-  }
-}
-
-/// The end of a mount, for the one who waits for it; the first reason counts.
-final class EndOfService: Sendable {
-  private let result = Mutex<Int32?>(nil)
-  private let semaphore = Semaphore()
-
-  /// From any thread. `error`: an errno, or 0.
-  func signal(_ error: Int32) {
-    result.withLock { $0 = $0 ?? error }
-    semaphore.signal()
-  }
-
-  /// For one thread, once.
-  func wait() -> Int32 {
-    semaphore.wait()
-    return result.withLock { $0 } ?? 0
   }
 }

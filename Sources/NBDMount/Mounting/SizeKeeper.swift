@@ -7,9 +7,6 @@ import NBDProtocol
 /// file seems to have grown, and the error comes with fsync or close. Nothing that we answer makes it smaller again, but
 /// truncating it does; which a child has to do, since we must not wait for our own mount.
 enum SizeKeeper {
-  /// A child that hangs with its server is given up after this.
-  private static let deadline = Duration.seconds(30)
-
   /// Tells the kernel the size of a file that is the root of its mount: for that one it never asks.
   static func establish(_ file: ExportFile, path: String) throws(NBDError) {
     guard file.cache == .writeback, file.layout.file == FileLayout.root, file.layout.size > 0 else { return }
@@ -20,8 +17,7 @@ enum SizeKeeper {
   }
 
   private static func truncate(_ file: ExportFile, _ path: String) throws(NBDError) -> HelperProcess.Result {
-    try HelperProcess.run(
-      ["truncate", "--no-create", "--size=\(file.layout.size)", "--", path], deadline: deadline)
+    try Helper.truncate.run(path, "\(file.layout.size)", remaining: countdown(Deadlines.truncate))
   }
 
   /// Watches `file`, mounted at `path`, for as long as the process lives.

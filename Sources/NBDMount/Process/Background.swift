@@ -34,8 +34,9 @@ enum Background {
   /// - Parameters:
   ///   - arguments: all of them, program name first.
   ///   - executable: the running program, unless a test says otherwise.
+  ///   - started: called with the number of the new process, before the wait.
   static func launch(
-    arguments: [String], executable: String = "/proc/self/exe"
+    arguments: [String], executable: String = "/proc/self/exe", started: (pid_t) throws(NBDError) -> Void = { _ in }
   ) throws(NBDError) -> Outcome {
     let pipe = try closeOnExecPipe()
     defer { try? pipe.readEnd.close() }
@@ -49,6 +50,7 @@ enum Background {
         streams: .inherited(and: pipe.writeEnd.rawValue), newSession: true
       ).start()
     }
+    try started(pid)
     var mark: UInt8 = 0
     let count: Int
     do {

@@ -1,8 +1,9 @@
 import Glibc
 import NBDProtocol
+import Synchronization
 import SystemPackage
 
-/// A short-lived helper such as fusermount3, run with a deadline.
+/// A short-lived helper, run with a deadline.
 enum HelperProcess {
   /// How the helper ended and the start of what it printed, standard output and error together.
   struct Result: Hashable, Sendable {
@@ -25,44 +26,68 @@ enum HelperProcess {
 
   /// Most of a helper's output that is kept, in bytes.
   private static let outputLimit = 4096
+  /// Between two looks at the time that is left, which others may prolong.
+  private static let look = Duration.milliseconds(250)
 
-  /// Runs a program and waits for its end. Blocks the calling thread for at most `deadline` and one second.
+  /// Children that were still there when they should not have been, such as one that is stuck in the kernel.
+  private static let leftBehind = Mutex<[pid_t]>([])
+
+  /// Runs a program and waits for its end. Blocks the calling thread for at most `deadline`.
   ///
   /// - Throws: ``NBDError/system(_:doing:)`` where it cannot be started.
   static func run(_ arguments: [String], deadline: Duration) throws(NBDError) -> Result {
+    try run(arguments, remaining: countdown(deadline))
+  }
+
+  /// The same, for as long as `remaining` is above zero, whose answers may grow.
+  ///
+  /// - Parameter executable: instead of `arguments[0]`.
+  static func run(
+    _ arguments: [String], executable: String? = nil, remaining: () -> Duration
+  ) throws(NBDError) -> Result {
+    reap()
     let pipe = try closeOnExecPipe()
     defer { try? pipe.readEnd.close() }
     let pid: pid_t
     do {
       defer { try? pipe.writeEnd.close() }
-      pid = try Spawn(arguments: arguments, streams: .captured(by: pipe.writeEnd.rawValue)).start()
+      pid = try Spawn(
+        arguments: arguments, executable: executable, streams: .captured(by: pipe.writeEnd.rawValue)
+      ).start()
     }
 
     // The child holds the only other end of the pipe: end of file is the child's end, and poll can wait for
     // it with a deadline, which waitpid cannot.
     var output: [UInt8] = []
-    if collect(from: pipe.readEnd, until: .now + deadline, into: &output) {
-      return Result(end: try ProcessEnd(of: pid), output: String(decoding: output, as: UTF8.self))
-    }
+    let hasEnded = collect(from: pipe.readEnd, into: &output, remaining)
+    let text = String(decoding: output, as: UTF8.self)
+    if hasEnded { return Result(end: try ProcessEnd(of: pid), output: text) }
+    // One that is stuck in the kernel does not die of it.
     kill(pid, SIGKILL)
-    // A child stuck in the kernel does not die of it; it is left to be reaped by our parent's init.
-    if collect(from: pipe.readEnd, until: .now + .seconds(1), into: &output) { _ = try ProcessEnd(of: pid) }
-    return Result(end: nil, output: String(decoding: output, as: UTF8.self))
+    leave(pid)
+    return Result(end: nil, output: text)
   }
 
-  /// Reads until end of file. False at the deadline.
+  /// A child that nobody waits for, to be reaped once it has ended.
+  static func leave(_ pid: pid_t) {
+    leftBehind.withLock { $0.append(pid) }
+    reap()
+  }
+
+  private static func reap() {
+    leftBehind.withLock { $0.removeAll { waitpid($0, nil, WNOHANG) != 0 } }
+  }
+
+  /// Reads until end of file. False when the time is up.
   private static func collect(
-    from descriptor: FileDescriptor, until end: ContinuousClock.Instant, into output: inout [UInt8]
+    from descriptor: FileDescriptor, into output: inout [UInt8], _ remaining: () -> Duration
   ) -> Bool {
     var buffer = [UInt8](repeating: 0, count: 1024)
     while true {
-      let left = ContinuousClock.now.duration(to: end)
+      let left = remaining()
       guard left > .zero else { return false }
-      // Rounded up, or the last part of a millisecond would be spent spinning. The cap keeps it in range.
-      let (seconds, attoseconds) = left.components
-      let milliseconds = min(seconds, 3600) * 1000 + attoseconds / 1_000_000_000_000_000 + 1
       var event = pollfd(fd: descriptor.rawValue, events: Int16(POLLIN), revents: 0)
-      guard poll(&event, 1, Int32(truncatingIfNeeded: milliseconds)) > 0 else { continue }
+      guard poll(&event, 1, min(left, look).pollTimeout) > 0 else { continue }
       guard let count = try? buffer.withUnsafeMutableBytes({ try descriptor.read(into: $0) }), count > 0 else {
         return true
       }

@@ -4,9 +4,6 @@ import SystemPackage
 
 /// The child that has the kernel read ahead: see ``Prefetcher``. It ends with its parent, whose end of the pipe closes.
 struct PrefetchChild: ~Copyable {
-  /// How the child knows what it is: its `argv[0]`.
-  static let name = "nbdmount-prefetch"
-
   /// Bytes that the kernel reads for one piece of advice: its own read-ahead, and not more.
   private static let step = 128 << 10
 
@@ -25,7 +22,7 @@ struct PrefetchChild: ~Copyable {
     defer { try? ends.readEnd.close() }
     do throws(NBDError) {
       pid = try Spawn(
-        arguments: [Self.name, path], executable: "/proc/self/exe", streams: .input(from: ends.readEnd.rawValue)
+        arguments: [Helper.prefetch.rawValue, path], executable: Helper.executable, streams: .input(from: ends.readEnd.rawValue)
       ).start()
     } catch {
       try? ends.writeEnd.close()
@@ -34,7 +31,10 @@ struct PrefetchChild: ~Copyable {
     pipe = ends.writeEnd
   }
 
-  deinit { try? pipe.close() }
+  deinit {
+    try? pipe.close()
+    HelperProcess.leave(pid)
+  }
 
   /// Has the child read `window`. Blocks while it is many windows behind.
   func fetch(_ window: Range<UInt64>) throws(NBDError) {

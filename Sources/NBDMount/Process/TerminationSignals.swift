@@ -21,11 +21,13 @@ struct TerminationSignals {
   static func block() {
     var signals = set
     pthread_sigmask(SIG_BLOCK, &signals, nil)
-    // A peer that hangs up is an EPIPE from write, not the end of the process.
-    signal(SIGPIPE, SIG_IGN)
+    // A peer that hangs up is an EPIPE from write, not the end of the process; and so is a limit on the size of files
+    // (`ulimit -f`), which the pid file may meet when everything is mounted.
+    for signal in [SIGPIPE, SIGXFSZ] { Glibc.signal(signal, SIG_IGN) }
   }
 
-  /// Starts the thread. A signal that was ignored when we started, as nohup does with SIGHUP, stays ignored.
+  /// Starts the thread. A signal that was ignored when we started, as nohup does with SIGHUP and a shell without job control
+  /// with the SIGINT of what it starts in the background, stays ignored.
   ///
   /// - Parameter receive: called on the new thread for each signal, one at a time. A second signal waits
   ///   until it returns, so long work belongs elsewhere if the second is to mean "at once".
@@ -66,10 +68,20 @@ struct TerminationSignals {
     }
   }
 
+  /// Without those that are ignored: a *blocked* signal is queued by the kernel even if it is ignored, and `sigwait` would
+  /// take it. The dispositions are those that we were started with.
   private static var set: sigset_t {
     var result = sigset_t()
     sigemptyset(&result)
-    for signal in Signal.allCases { sigaddset(&result, signal.rawValue) }
+    for signal in Signal.allCases where signal == .user1 || !isIgnored(signal) { sigaddset(&result, signal.rawValue) }
     return result
+  }
+
+  private static func isIgnored(_ signal: Signal) -> Bool {
+    var action = sigaction()
+    guard sigaction(signal.rawValue, nil, &action) == 0, let handler = action.__sigaction_handler.sa_handler else {
+      return false
+    }
+    return unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 }

@@ -2,10 +2,11 @@ import Glibc
 import NBDProtocol
 import SystemPackage
 
-/// Ends a mount from inside its own daemon.
+/// Ends a mount from inside its own daemon, through children (``Helper``), while the daemon goes on serving. Call it on a thread
+/// that serves no requests.
 ///
-/// A daemon that touches its own mount waits for a request that it has to answer itself. So children do it,
-/// while the daemon goes on serving, and each has a deadline. Call it on a thread that serves no requests.
+/// A mount is known by its device, which no other has while this one lives, and not by its path: a directory above it may be
+/// renamed, and others may have bound it to other places.
 struct Unmounter: Sendable {
   /// What became of the data that the kernel still held.
   enum Sync: Hashable, Sendable {
@@ -13,100 +14,109 @@ struct Unmounter: Sendable {
     /// fsync said so: data is lost, and the exit status must not be 0.
     case failed(String)
     case timedOut
+    /// Not tried. What is not lost by that: an orderly unmount writes back, too.
+    case unreachable(String)
   }
 
   enum End: Hashable, Sendable {
     case unmounted
     /// Busy, so only detached: the session goes on until the last file is closed.
     case detached(reason: String)
-    /// Somebody else had unmounted it.
+    /// Somebody else had unmounted it, or is doing so.
     case alreadyGone
     case failed(String)
   }
 
-  struct Report: Hashable, Sendable {
-    var sync: Sync
-    var end: End
-  }
+  /// Attempts to unmount, and the time between them: programs look at a new mount, and our own ``PrefetchChild`` has the file
+  /// open for moments.
+  private static let attempts = 5
+  private static let pause: UInt32 = 40_000
 
-  /// As ``Mountpoint`` gives them.
-  let mountpoint: String
-  let exportPath: String
-  /// The mount's identity, so that another one made at the same place later is left alone.
-  private let entry: MountTable.Entry
+  private let major: UInt32
+  private let minor: UInt32
+  /// Of the export, below where it is mounted: empty where a regular file is mounted over.
+  private let file: String
 
   /// - Throws: ``NBDError/invalidArgument(_:)`` where nothing is mounted there.
   init(_ mountpoint: Mountpoint, in table: MountTable) throws(NBDError) {
     guard let entry = table.mount(at: mountpoint.path) else {
       throw .invalidArgument("\(mountpoint.path) is not mounted")
     }
-    self.entry = entry
-    self.mountpoint = mountpoint.path
-    exportPath = mountpoint.exportPath
+    major = entry.major
+    minor = entry.minor
+    file = if case .directory(_, let filename) = mountpoint.shape { "/\(filename)" } else { "" }
   }
 
-  /// Writes back what the kernel holds, then unmounts.
-  ///
-  /// - Parameters:
-  ///   - syncDeadline: for writing back; with a hanging server it is spent in full.
-  ///   - deadline: for each attempt to unmount.
-  func unmount(syncDeadline: Duration, deadline: Duration) -> Report {
-    guard isMounted else { return Report(sync: .done, end: .alreadyGone) }
-    let sync = sync(deadline: syncDeadline)
-    return Report(sync: sync, end: detach(deadline: deadline, lazily: sync == .timedOut))
+  /// Writes back what the kernel holds, while there is time left.
+  func sync(remaining: () -> Duration) -> Sync {
+    guard let place = places.last else { return .done }
+    do throws(NBDError) {
+      let result = try Helper.sync.run(place.mountpoint + file, "\(place.id)", remaining: remaining)
+      switch result.end {
+      case nil: return .timedOut
+      case .exited(0): return .done
+      case .exited(Helper.failure): return .failed(result.explanation)
+      default: return .unreachable(result.explanation)
+      }
+    } catch { return .unreachable("\(error)") }
   }
 
-  /// fsync of the file, not `sync -f` of the filesystem: for a plain FUSE mount the kernel's syncfs only
-  /// writes dirty pages; it sends no FSYNC, so the server would never be told to FLUSH.
-  private func sync(deadline: Duration) -> Sync {
-    do {
-      let result = try HelperProcess.run(["sync", exportPath], deadline: deadline)
-      if result.end == nil { return .timedOut }
-      return result.succeeded ? .done : .failed(result.explanation)
-    } catch {
-      return .failed(error.description)
+  /// Unmounts, which makes the kernel write back what it still holds; while there is time left. Detaches what is in use.
+  func unmount(remaining: () -> Duration) -> End {
+    var reason: String?
+    for attempt in 0..<Self.attempts {
+      guard isMounted else { return attempt == 0 ? .alreadyGone : .unmounted }
+      if attempt > 0 { usleep(Self.pause) }
+      guard remaining() > .zero else { break }
+      reason = each(.orderly, remaining)
+      if reason == nil { return .unmounted }
     }
+    return detach(because: reason ?? "there is no time left")
   }
 
-  /// - Parameter lazily: at once. The kernel waits for written pages otherwise, which a server that hangs does not take.
-  private func detach(deadline: Duration, lazily: Bool) -> End {
-    let first = lazily ? "the server hangs" : Self.fusermount(["-u"], mountpoint, deadline)
-    guard isMounted else { return first == nil ? .unmounted : .alreadyGone }
-    let second = Self.fusermount(["-u", "-z"], mountpoint, deadline)
-    guard isMounted else { return .detached(reason: first ?? "busy") }
-    return .failed(second ?? "it is still mounted")
+  /// Takes the mount out of sight at once. Whoever uses it can go on until we end.
+  func detach(because reason: String) -> End {
+    let problem = each(.lazily, countdown(Deadlines.unmount))
+    return isMounted ? .failed(problem ?? "it is still mounted") : .detached(reason: reason)
   }
 
-  private var isMounted: Bool {
-    // Where the table cannot be read, trying is the safer answer.
-    guard let table = try? MountTable.current() else { return true }
-    return table.entries.contains {
-      $0.id == entry.id && $0.minor == entry.minor && isSamePath($0.mountpoint, entry.mountpoint)
-    }
+  /// Once the kernel has ended the mount: detaches what is still in its place, if that is the dead mount. Returns whether there
+  /// was any, which is so where the mount was aborted and not unmounted.
+  func detachDead() -> Bool {
+    // Numbers are given again: by now another mount may have ours, and that one has a living daemon.
+    isMounted && each(.ifDead, countdown(Deadlines.unmount)) == nil
+  }
+
+  /// Unmounts it wherever it is mounted. Returns what went wrong.
+  private func each(_ how: Helper.Unmounting, _ remaining: () -> Duration) -> String? {
+    var problem: String?
+    for place in places.reversed() { problem = Self.unmount(place, how, remaining) ?? problem }
+    return problem
+  }
+
+  private var isMounted: Bool { !places.isEmpty }
+
+  /// Where it is mounted now, in this mount namespace.
+  private var places: [MountTable.Entry] {
+    guard let table = try? MountTable.current() else { return [] }
+    return table.entries.filter { $0.major == major && $0.minor == minor }
+  }
+
+  /// nil when it worked.
+  private static func unmount(
+    _ place: MountTable.Entry, _ how: Helper.Unmounting, _ remaining: () -> Duration
+  ) -> String? {
+    do throws(NBDError) {
+      let result = try Helper.unmount.run(place.mountpoint, "\(place.id)", how.rawValue, remaining: remaining)
+      return result.succeeded ? nil : result.explanation
+    } catch { return "\(error)" }
   }
 
   /// Detaches a mount whose daemon is dead, so that its place can be used again.
   static func removeStaleMount(_ path: String, deadline: Duration) throws(NBDError) {
-    if let problem = fusermount(["-u", "-z"], path, deadline) {
+    guard let place = try MountTable.current().mount(at: path) else { return }
+    if let problem = unmount(place, .lazily, countdown(deadline)) {
       throw .invalidArgument("\(path) is a dead FUSE mount, and cannot be unmounted: \(problem)")
     }
-  }
-
-  /// nil when it worked. Where there is no fusermount3, root can do without.
-  private static func fusermount(_ options: [String], _ path: String, _ deadline: Duration) -> String? {
-    do {
-      do {
-        return problem(try HelperProcess.run(["fusermount3"] + options + ["--", path], deadline: deadline))
-      } catch .system(.noSuchFileOrDirectory, _) where geteuid() == 0 {
-        let lazy = options.contains("-z") ? ["-l"] : []
-        return problem(try HelperProcess.run(["umount"] + lazy + ["--", path], deadline: deadline))
-      }
-    } catch {
-      return error.description
-    }
-  }
-
-  private static func problem(_ result: HelperProcess.Result) -> String? {
-    result.succeeded ? nil : result.explanation
   }
 }

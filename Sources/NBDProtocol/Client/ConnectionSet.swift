@@ -51,6 +51,9 @@ package final class ConnectionSet: Sendable {
   /// At least one connection works.
   package var isAlive: Bool { reactors.contains(where: \.isAlive) }
 
+  /// Grows while bytes move between us and the server, in either direction.
+  package var traffic: UInt64 { reactors.reduce(0) { $0 &+ $1.traffic.load(ordering: .relaxed) } }
+
   /// Carries out `operation` and blocks until it is done. Returns the extents of a block status operation, by context.
   /// The closures are those of ``run(_:interruptible:settled:)``.
   @discardableResult

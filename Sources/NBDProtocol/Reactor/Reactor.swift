@@ -30,6 +30,8 @@ package final class Reactor: Sendable {
   let epoll: Epoll
   /// Operations submitted and not completed: the measure for choosing the least loaded connection.
   package let load = Atomic<Int>(0)
+  /// Calls that have moved bytes from or to the server: while it grows, there is somebody. For whoever waits for the end.
+  package let traffic = Atomic<UInt64>(0)
   /// More is in flight than one reactor should have alone.
   let isCrowded = Atomic<Bool>(false)
   /// Of the first reactor of an export: the others are to read requests too.

@@ -118,6 +118,7 @@ package struct ReactorLoop: ~Copyable {
     let error = Errno(rawValue: errno)
     if result >= 0 {
       machine.sent(result)
+      reactor.traffic.wrappingAdd(1, ordering: .relaxed)
     } else if error != .wouldBlock && error != .interrupted {
       // What the server said before it hung up is still worth reading.
       while isConnected, receive() {}
@@ -151,6 +152,7 @@ package struct ReactorLoop: ~Copyable {
       // A stream that gave less than there was room for is empty.
       if count < room { ready.remove(.socket) }
       machine.received(count)
+      reactor.traffic.wrappingAdd(1, ordering: .relaxed)
       drainEvents()
     } else if count == 0 {
       lose(.disconnected("the server closed the connection"))

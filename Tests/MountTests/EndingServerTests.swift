@@ -1,0 +1,131 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension MountTests {
+  /// Ends of mounts whose server is slow, hangs, or is dead.
+  @Suite struct EndingServerTests {
+    /// The silence that is waited for, and what a busy machine adds.
+    static let silence = Duration.seconds(20)
+
+    /// Slow is not silent: writing back may take longer than any silence is borne.
+    @Test(arguments: Client.perEngine)
+    func aSlowServerGetsAllThatIsDirty(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let source = try await Pattern.file("source", size: 24 * mib, in: directory)
+        let image = try directory.sparseFile("image", size: 24 * mib)
+        // Bits: 24 MiB take 12 s, less what may come at once at the beginning.
+        try await withServer(.nbdkit(["--filter=rate", "file", image, "rate=16M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            let clock = ContinuousClock()
+            let start = clock.now
+            try await withWriter(of: source, on: mount) { _ in
+              _ = try await mount.end(SIGTERM)
+            }
+            #expect(clock.now - start > .seconds(10), "the server was not slow")
+            try expectEnded(mount, .success, in: directory)
+          }
+        }
+        try await succeed(["cmp", source, image])
+      }
+    }
+
+    enum Written: String, CaseIterable, Sendable {
+      /// The kernel has it.
+      case inTheKernel
+      /// The server has it, and was not asked to keep it.
+      case atTheServer
+    }
+
+    @Test(arguments: Client.perEngine, Written.allCases)
+    func aSignalEndsTheMountOfAHangingServerAndSaysWhatIsLost(_ client: Client, _ written: Written) async throws {
+      try await withTemporaryDirectory { directory in
+        let source = try await Pattern.file("source", size: mib, in: directory)
+        try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            switch written {
+            case .inTheKernel:
+              try await withWriter(of: source, on: mount) { _ in
+                server.signal(SIGSTOP)
+                _ = try await mount.end(SIGTERM, within: Self.silence)
+              }
+            case .atTheServer:
+              try await mount.succeed(["dd", "if=\(source)", "of=\(mount.file)", "bs=1M", "oflag=direct", "conv=notrunc"])
+              server.signal(SIGSTOP)
+              _ = try await mount.end(SIGTERM, within: Self.silence)
+            }
+            #expect(mount.process.stderr.contains("may be lost"), "\(mount.process.stderr)")
+            try expectEnded(mount, .exited(1), in: directory)
+          }
+        }
+      }
+    }
+
+    @Test(arguments: Client.perEngine)
+    func aSignalEndsTheMountOfADeadServerAndSaysWhatIsLost(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let source = try await Pattern.file("source", size: mib, in: directory)
+        try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            try await withWriter(of: source, on: mount) { _ in
+              try await server.crash()
+              _ = try await mount.end(SIGTERM, within: .seconds(10))
+            }
+            #expect(mount.process.stderr.contains("lost"), "\(mount.process.stderr)")
+            try expectEnded(mount, .exited(1), in: directory)
+          }
+        }
+      }
+    }
+
+    /// The last flush is not waited for without end, and that it was not answered shows.
+    @Test(arguments: Client.perEngine)
+    func anUnmountLeavesAHangingServerAfterASilence(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let source = try await Pattern.file("source", size: mib, in: directory)
+        try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            try await mount.succeed(["dd", "if=\(source)", "of=\(mount.file)", "bs=1M", "oflag=direct", "conv=notrunc"])
+            server.signal(SIGSTOP)
+            _ = try await mount.unmount(within: Self.silence)
+            #expect(mount.process.stderr.contains("may be lost"), "\(mount.process.stderr)")
+            try expectEnded(mount, .exited(1), in: directory)
+          }
+        }
+      }
+    }
+
+    /// The kernel lets the mount go while a read-ahead still waits for the server; so does nbdmount.
+    @Test(arguments: Client.perEngine)
+    func anUnmountDoesNotWaitForReadAhead(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["pattern", "64M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            server.signal(SIGSTOP)
+            let reader = try ChildProcess(["dd", "if=\(mount.file)", "of=/dev/null", "bs=1M", "count=8"])
+            try await reader.waitUntilItHolds(mount.file)
+            try await mount.waitUntilRequestsWait()
+            #expect(await reader.terminate())
+            let status = try await mount.unmount(within: .seconds(15))
+            #expect(status == .success, "\(mount.process.stderr)")
+          }
+        }
+      }
+    }
+
+    /// Whoever gets errors finds their cause on standard error.
+    @Test(arguments: Client.perEngine)
+    func aServerThatDiesIsMentioned(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["pattern", "1M"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            try await server.crash()
+            try await poll("the loss to be mentioned", within: .seconds(10)) {
+              mount.process.stderr.contains("the connection to the server is lost")
+            }
+          }
+        }
+      }
+    }
+  }
+}
