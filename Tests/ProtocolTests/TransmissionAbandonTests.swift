@@ -5,7 +5,7 @@ import Testing
 /// Operations that nobody waits for any more.
 @Suite struct TransmissionAbandonTests {
   // Before it is sent, in flight, in the middle of its reply: the caller's memory is let go at once, and the session goes on.
-  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func anAbandonedReadIsDroppedWhereverItIs(
+  @Test(arguments: ReplyForm.allForms) func anAbandonedReadIsDroppedWhereverItIs(
     replies: ReplyForm
   ) throws {
     for isBufferless in [false, true] {

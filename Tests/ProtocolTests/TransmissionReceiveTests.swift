@@ -5,9 +5,8 @@ import Testing
 /// How many receives a reply takes while large reads are in flight beside it: each is a system call of the reactor.
 @Suite struct TransmissionReceiveTests {
   private static let large = 1 << 20
-  private static let forms: [ReplyForm] = [.simple, .structured, .extended]
 
-  /// Submits two large reads and `ask`, answers `ask` first and then the others, and returns the receives that its reply took.
+  /// Submits two large reads and `ask`, answers `ask` first and then the others. Returns the receives that its reply took.
   private func receives(
     _ export: Export, _ ask: Ask, isBufferless: Bool = true, reply: (SeenRequest) -> [UInt8]
   ) throws -> (count: Int, session: SessionResult) {
@@ -20,32 +19,21 @@ import Testing
     session.receive(reply(requests[number]))
     let count = session.receives
     for request in requests.dropLast() {
-      session.receive(Self.data(export, request))
+      session.receive(export.replies.success(request, pattern(Self.large, from: request.offset)))
       #expect(session.data[Int(request.offset) / Self.large] == pattern(Self.large, from: request.offset))
     }
     #expect(session.receives - count <= 6, "the large replies took \(session.receives - count) receives")
-    return (
-      count,
-      SessionResult(
-        outcomes: [session.outcomes[number]], data: session.data, extents: session.extents, violation: session.violation)
-    )
-  }
-
-  private static func data(_ export: Export, _ request: SeenRequest) -> [UInt8] {
-    let data = pattern(Int(request.length), from: request.offset)
-    return switch export.replies {
-    case .simple: Reply.simple(request.handle, data)
-    case .structured: ChunkForm.structured.data(request, at: request.offset, data, done: true)
-    case .extended: ChunkForm.extended.data(request, at: request.offset, data, done: true)
-    }
+    let result = SessionResult(
+      outcomes: [session.outcomes[number]], data: session.data, extents: session.extents, violation: session.violation)
+    return (count, result)
   }
 
   private static func export(_ replies: ReplyForm) -> Export { .test(replies, size: 16 << 20) }
 
-  @Test(arguments: forms, [512, 4096, 65536]) func aSmallReadBesideLargeOnes(replies: ReplyForm, count: Int) throws {
+  @Test(arguments: ReplyForm.allForms, [512, 4096, 65536]) func aSmallReadBesideLargeOnes(replies: ReplyForm, count: Int) throws {
     let offset = UInt64(4 << 20)
     let (receives, result) = try receives(Self.export(replies), .read(offset, UInt64(count))) {
-      Self.data(Self.export(replies), $0)
+      replies.success($0, pattern(count, from: $0.offset))
     }
     #expect(receives <= 3 && result.data[2] == pattern(count, from: offset), "\(receives) receives")
   }

@@ -33,7 +33,7 @@ import Testing
   }
 
   // TX-084
-  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func flushHasNeitherOffsetNorLength(
+  @Test(arguments: ReplyForm.allForms) func flushHasNeitherOffsetNorLength(
     replies: ReplyForm
   ) {
     let requests = sent(.test(replies), [.flush])
@@ -41,7 +41,7 @@ import Testing
   }
 
   // TX-085
-  @Test(arguments: [ReplyForm.simple, .structured, .extended]) func disconnectIsAllZeros(replies: ReplyForm) {
+  @Test(arguments: ReplyForm.allForms) func disconnectIsAllZeros(replies: ReplyForm) {
     var session = MachineSession(.test(replies))
     session.machine.disconnect()
     let bytes = session.takeOutput()
@@ -84,7 +84,7 @@ import Testing
   func aRangeBeyondTheEndIsALocalError(offset: UInt64, length: UInt64) {
     for command in [Command.read, .write, .trim, .writeZeroes, .cache, .blockStatus] {
       #expect(throws: NBDError.self) {
-        try Export.test().check(Operation(command, offset: offset, length: length, token: Token(.source, 0)))
+        try Export.test().check(.unsent(command, offset: offset, length: length))
       }
     }
   }
@@ -94,19 +94,20 @@ import Testing
     let bare = Export.test(.simple, flags: .hasFlags)
     let refused: [(Command, CommandFlags)] = [
       (.flush, []), (.trim, []), (.cache, []), (.blockStatus, []), (.writeZeroes, .fastZero), (.read, .dontFragment),
+      (.write, .fua),
     ]
     for (command, flags) in refused {
       #expect(throws: NBDError.self, "\(command)") {
-        try bare.check(Operation(command, flags: flags, length: 512, token: Token(.source, 0)))
+        try bare.check(.unsent(command, flags: flags, length: command == .flush ? 0 : 512))
       }
     }
-    #expect(throws: Never.self) { try bare.check(Operation(.write, length: 512, token: Token(.source, 0))) }
+    #expect(throws: Never.self) { try bare.check(.unsent(.write, length: 512)) }
   }
 
   // TX-082
   @Test(arguments: [Command.write, .trim, .writeZeroes]) func aReadOnlyExportIsNotWritten(command: Command) {
     let export = Export.test(flags: [.everything, .readOnly])
-    #expect(throws: NBDError.readOnly) { try export.check(Operation(command, length: 512, token: Token(.source, 0))) }
+    #expect(throws: NBDError.readOnly) { try export.check(.unsent(command, length: 512)) }
   }
 
   // TX-091, TX-092
@@ -118,7 +119,7 @@ import Testing
     for command in Command.allCases where command != .disconnect {
       for bit in 0..<16 {
         let flag = CommandFlags(rawValue: 1 << bit)
-        let operation = Operation(command, flags: flag, length: command == .flush ? 0 : 512, token: Token(.source, 0))
+        let operation = Operation.unsent(command, flags: flag, length: command == .flush ? 0 : 512)
         let isAccepted = (try? export.check(operation)) != nil
         #expect(isAccepted == (allowed[command]?.contains(flag) ?? false), "\(command), bit \(bit)")
       }

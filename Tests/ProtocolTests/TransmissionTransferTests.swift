@@ -15,8 +15,7 @@ import Testing
     var pending: [SeenRequest] = []
     for ask in asks {
       #expect(throws: Never.self, sourceLocation: sourceLocation) {
-        try export.check(
-          Operation(ask.command, flags: ask.flags, offset: ask.offset, length: ask.length, token: Token(.source, 0)))
+        try export.check(.unsent(ask.command, flags: ask.flags, offset: ask.offset, length: ask.length))
       }
       session.submit(ask)
     }
@@ -71,7 +70,7 @@ import Testing
       (.blockStatus, 4096, 100), (.cache, 4196, 0),
     ] as [(Command, UInt64, UInt64)] where length > 0 {
       #expect(throws: NBDError.self, "\(command) at \(offset)") {
-        try export.check(Operation(command, offset: offset, length: length, token: Token(.source, 0)))
+        try export.check(.unsent(command, offset: offset, length: length))
       }
     }
     // Hints and questions that begin before it are cut.

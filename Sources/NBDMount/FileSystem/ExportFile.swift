@@ -93,8 +93,9 @@ final class ExportFile: Sendable {
       FileRequest(
         kind: .write(isDurable: isDurable, isOverrun: !isDirect && length < UInt64(count)), offset: offset,
         length: length),
+      // For a server without FUA and flush a reply is all there is, as in sync().
       Operation(
-        .write, flags: isDurable ? .fua : [], offset: offset, length: length, buffer: data, token: Self.token))
+        .write, flags: isDurable && export.canBeDurable ? .fua : [], offset: offset, length: length, buffer: data, token: Self.token))
   }
 
   /// fsync(2), and close(2): skipped where nothing was written since the last one.

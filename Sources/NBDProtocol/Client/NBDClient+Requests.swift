@@ -6,27 +6,41 @@ extension NBDClient {
 
   /// Reads `count` bytes from `offset` on. All or nothing: a range beyond the end throws
   /// ``NBDError/invalidArgument(_:)``.
-  public func read(at offset: UInt64, count: Int) throws(NBDError) -> [UInt8] {
-    try Self.collect(count) { buffer throws(NBDError) in try self.read(at: offset, into: buffer) }
+  ///
+  /// - Parameter flags: `.dontFragment` has the server send each piece in one chunk; where it cannot, it answers
+  ///   ``NBDErrorCode/overflow``.
+  public func read(at offset: UInt64, count: Int, flags: CommandFlags = []) throws(NBDError) -> [UInt8] {
+    try checkRead(offset, count, flags)
+    return try Self.collect(count) { buffer throws(NBDError) in try self.read(at: offset, into: buffer, flags: flags) }
   }
 
   /// Fills `buffer` from `offset` on.
-  public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(NBDError) {
-    try connections.perform(Self.read(offset, buffer))
+  public func read(
+    at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer, flags: CommandFlags = []
+  ) throws(NBDError) {
+    try connections.perform(Self.read(offset, buffer, flags))
   }
 
   /// Fills `buffer` from `offset` on. The memory must stay until this returns.
-  public func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) async throws(NBDError) {
-    _ = try await connections.perform(Self.read(offset, buffer))
+  public func read(
+    at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer, flags: CommandFlags = []
+  ) async throws(NBDError) {
+    _ = try await connections.perform(Self.read(offset, buffer, flags))
   }
 
   /// Reads `count` bytes from `offset` on.
-  public func read(at offset: UInt64, count: Int) async throws(NBDError) -> [UInt8] {
-    guard count >= 0 else { throw .invalidArgument("cannot read \(count) bytes") }
+  public func read(at offset: UInt64, count: Int, flags: CommandFlags = []) async throws(NBDError) -> [UInt8] {
+    try checkRead(offset, count, flags)
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
     defer { buffer.deallocate() }
-    try await read(at: offset, into: buffer)
+    try await read(at: offset, into: buffer, flags: flags)
     return Array(buffer)
+  }
+
+  /// Before memory is taken for it: what lies inside the export is the server's word, and what does not must not trap.
+  private func checkRead(_ offset: UInt64, _ count: Int, _ flags: CommandFlags) throws(NBDError) {
+    guard let length = UInt64(exactly: count) else { throw .invalidArgument("cannot read \(count) bytes") }
+    try export.check(Operation(.read, flags: flags, offset: offset, length: length, token: Self.token))
   }
 
   // MARK: Write
@@ -121,8 +135,10 @@ extension NBDClient {
 
   // MARK: Operations
 
-  private static func read(_ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) -> Operation {
-    Operation(.read, offset: offset, length: UInt64(buffer.count), buffer: buffer.baseAddress, token: token)
+  private static func read(
+    _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer, _ flags: CommandFlags
+  ) -> Operation {
+    Operation(.read, flags: flags, offset: offset, length: UInt64(buffer.count), buffer: buffer.baseAddress, token: token)
   }
 
   private static func write(_ buffer: UnsafeRawBufferPointer, _ offset: UInt64, _ fua: Bool) -> Operation {
@@ -145,7 +161,6 @@ extension NBDClient {
   private static func collect(
     _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(NBDError) -> Void
   ) throws(NBDError) -> [UInt8] {
-    guard count >= 0 else { throw .invalidArgument("cannot read \(count) bytes") }
     guard count > 0 else { return [] }
     do {
       return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in

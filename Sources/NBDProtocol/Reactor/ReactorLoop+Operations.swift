@@ -114,11 +114,8 @@ extension ReactorLoop {
 
   @inline(__always)
   mutating func complete(_ completion: Completion) {
-    if case .failed(.shutdown) = completion.outcome, !isShuttingDown {
-      isShuttingDown = true
-      // Known to all before the caller is woken: what comes next belongs on another connection.
-      reactor.lost(.disconnected("the server is shutting down"))
-    }
+    // Known to all before the caller is woken: what comes next belongs on another connection.
+    noticeShutdown()
     switch completion.token.origin {
     case .source:
       let extents = completion.hasExtents ? machine.takeExtents(completion.token) : []
@@ -129,6 +126,14 @@ extension ReactorLoop {
       deliver(pending, completion.outcome)
     case .reactor: break
     }
+  }
+
+  /// The server may have said that it goes away.
+  @inline(__always)
+  mutating func noticeShutdown() {
+    guard machine.isShutDown, !isShuttingDown else { return }
+    isShuttingDown = true
+    reactor.lost(.disconnected("the server is shutting down"))
   }
 
   private func deliver(_ pending: UnsafeMutablePointer<PendingOperation>, _ outcome: Outcome) {

@@ -176,6 +176,7 @@ package struct ReactorLoop: ~Copyable {
           machine.provide(buffer: source.buffer(for: token, length: length), for: command)
         }
       }
+      noticeShutdown()
     } catch {
       lose(.violation(error))
     }

@@ -104,6 +104,8 @@ struct CommandSlot {
   var buffer: UnsafeMutableRawPointer?
   /// A copy that this slot owns: the payload of an abandoned write.
   var owned: UnsafeMutableRawPointer?
+  /// The position in the send queue where the header ends: what was not sent has no reply.
+  var headerEnd: UInt64 = 0
   /// The position in the send queue that has to be passed before the payload may go.
   var payloadEnd: UInt64 = 0
   /// Bytes of a read that came in order, from `offset` on; what came out of order is in the fragments.

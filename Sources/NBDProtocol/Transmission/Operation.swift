@@ -89,6 +89,9 @@ extension Export {
   /// leaves a client "unable to access the final few bytes" (*Size constraints*).
   package var reachableSize: UInt64 { size - size % UInt64(max(blockSizes.minimum, 1)) }
 
+  /// `.fua` can be kept: by the server's FUA, or by a flush that follows.
+  package var canBeDurable: Bool { flags.contains(.sendFUA) || flags.contains(.sendFlush) }
+
   /// Whether `operation` may be carried out at all: inside the export, advertised or emulated, not mutating
   /// a read-only export. What fails here was not sent (*Size constraints*, *Transmission flags*).
   package func check(_ operation: Operation) throws(NBDError) {
@@ -105,8 +108,12 @@ extension Export {
     }
     if operation.command.mutates, isReadOnly { throw .readOnly }
     switch operation.command {
-    case .read, .write, .writeZeroes, .disconnect: break
+    case .read, .writeZeroes: break
+    case .disconnect: throw .invalidArgument("\(operation.command) is no operation")
+    case .write:
+      guard operation.buffer != nil || operation.length == 0 else { throw .invalidArgument("a write without data") }
     case .flush:
+      guard operation.offset == 0, operation.length == 0 else { throw .invalidArgument("a flush has no range") }
       guard flags.contains(.sendFlush) else { throw .unsupported("the server does not support flush") }
     case .trim:
       guard flags.contains(.sendTrim) else { throw .unsupported("the server does not support trim") }
@@ -114,6 +121,9 @@ extension Export {
       guard flags.contains(.sendCache) else { throw .unsupported("the server does not support cache") }
     case .blockStatus:
       guard !contexts.isEmpty else { throw .unsupported("no metadata context was negotiated") }
+    }
+    if operation.flags.contains(.fua), !canBeDurable {
+      throw .unsupported("the server supports neither FUA nor flush")
     }
     if operation.flags.contains(.fastZero), !flags.contains(.sendFastZero) {
       throw .unsupported("the server does not support fast zero")

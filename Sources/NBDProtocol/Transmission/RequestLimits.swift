@@ -2,18 +2,19 @@
 struct RequestLimits {
   /// Minimum block size in bytes; a power of two.
   let block: UInt64
-  /// Most payload bytes of one command, a multiple of ``block``.
+  /// Most payload bytes of one command, a multiple of ``block``. Servers hold `NBD_CMD_CACHE` to it, too.
   let payload: UInt64
-  /// Most bytes that one command without payload may affect, a multiple of ``block``.
-  let effect: UInt64
+  /// Most bytes of one read, a multiple of ``block``: ``payload``, until the server finds that too much.
+  private(set) var read: UInt64
+  /// Most bytes that one command without payload may affect, a multiple of ``block``; ``payload`` once the server has found
+  /// more too much.
+  private(set) var effect: UInt64
   /// Most bytes that one block status request may ask about.
   let status: UInt64
   /// Size of the export in bytes, in whole blocks.
   let exportSize: UInt64
   /// FUA was not advertised: a flush after the write takes its place.
   let emulatesFUA: Bool
-  /// A flush may be sent.
-  let canFlush: Bool
   /// `NBD_CMD_WRITE_ZEROES` was not advertised: zeros are written.
   let emulatesZeroes: Bool
 
@@ -25,11 +26,11 @@ struct RequestLimits {
     let preferred = UInt64(max(sizes.preferred, 1))
     let unit = maximum >= preferred ? preferred : block
     payload = max(maximum / unit * unit, block)
+    read = payload
     effect = UInt64(UInt32.max) & ~(UInt64(Limits.minimumBlockSize) - 1)
     status = export.replies == .extended ? UInt64(Int64.max) & ~(UInt64(Limits.minimumBlockSize) - 1) : effect
     exportSize = export.reachableSize
     emulatesFUA = !export.flags.contains(.sendFUA)
-    canFlush = export.flags.contains(.sendFlush)
     emulatesZeroes = !export.flags.contains(.sendWriteZeroes)
   }
 
@@ -54,7 +55,7 @@ struct RequestLimits {
     let needsFlush = emulatesFUA && operation.flags.contains(.fua)
     switch operation.command {
     case .read:
-      return operation.length <= payload && isAligned(operation.offset | operation.length)
+      return operation.length <= read && isAligned(operation.offset | operation.length)
     case .write:
       let largest = operation.copiesPayload ? min(payload, SendQueue.largestCopy) : payload
       return block == 1 && operation.length <= largest && !needsFlush
@@ -63,7 +64,7 @@ struct RequestLimits {
     case .trim:
       return block == 1 && operation.length <= effect && !needsFlush
     case .cache:
-      return operation.length <= effect - 2 * block
+      return wireRange(of: operation).length <= payload
     case .flush:
       // A flush waits for the one before it, which the transfers do.
       return false
@@ -81,6 +82,27 @@ struct RequestLimits {
     }
     let start = alignedDown(operation.offset)
     let end = alignedUp(operation.offset + operation.length)
-    return (start, min(end - start, operation.command == .cache ? effect : status))
+    return (start, operation.command == .cache ? end - start : min(end - start, status))
+  }
+
+  /// Learns from the error of `command`. True where the server may have found it too large, and the range is to be tried again in
+  /// smaller commands: it "MAY reply NBD_EOVERFLOW or NBD_EINVAL if the oversize request would require too many server
+  /// resources" (*Size constraints*). So one command pays for all.
+  mutating func lower(for command: CommandSlot) -> Bool {
+    switch command.command {
+    case .trim, .writeZeroes:
+      let mayBeTooLarge = command.error == .overflow || command.error == .invalidArgument
+      guard mayBeTooLarge, command.length > payload else { return false }
+      effect = payload
+    case .read:
+      // With NBD_CMD_FLAG_DF the same error means that one chunk cannot hold the data, which the caller asked to know.
+      let smallest = max(block, TransmissionMachine.largestInPlace)
+      guard command.error == .overflow, !command.flags.contains(.dontFragment), command.length > smallest else {
+        return false
+      }
+      read = min(read, max(alignedDown(command.length / 2), smallest))
+    case .write, .cache, .flush, .blockStatus, .disconnect: return false
+    }
+    return true
   }
 }

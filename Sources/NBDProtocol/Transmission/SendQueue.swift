@@ -85,6 +85,14 @@ package struct SendQueue: ~Copyable {
     }
   }
 
+  /// Forgets what is not sent.
+  mutating func removeAll() {
+    first = 0
+    end = 0
+    used = 0
+    queued = sent
+  }
+
   /// Fills `vectors` with what is to be sent next and returns how many it used.
   func fill(_ vectors: UnsafeMutableBufferPointer<IOVector>) -> Int {
     let count = min(end - first, vectors.count)
@@ -108,11 +116,7 @@ package struct SendQueue: ~Copyable {
       left -= segments[first].count
       first += 1
     }
-    if first == end {
-      first = 0
-      end = 0
-      used = 0
-    }
+    if first == end { removeAll() }
   }
 
   /// Replaces what is still unsent of the payload that ends at `position` by a copy that the caller frees once

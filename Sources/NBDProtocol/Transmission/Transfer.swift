@@ -42,6 +42,8 @@ struct Transfer {
   var edges: UnsafeMutableRawPointer?
   /// The payload, where the caller wants its own buffer back at once.
   var payloadCopy: UnsafeMutableRawPointer?
+  /// Parts that the server refused as too large, to be done in smaller ones.
+  var refused: [Range<UInt64>] = []
   /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
   var mergedEdges: UInt8 = 0
   /// A flush must follow the parts: in place of FUA, or because that is the operation.
@@ -77,7 +79,7 @@ struct Transfer {
     case .trim, .cache, .blockStatus, .flush, .disconnect: false
     }
   }
-  var isIssued: Bool { cursor >= upper && mergedEdges == 0 }
+  var isIssued: Bool { cursor >= upper && mergedEdges == 0 && refused.isEmpty }
 
   /// Whether one of the two has to wait for the other.
   func conflicts(with other: Transfer) -> Bool {

@@ -159,8 +159,7 @@ extension TransmissionMachine {
     guard slot.pointee.errorChunks <= Limits.errorChunks else {
       throw ProtocolViolation("one reply carries more than \(Limits.errorChunks) error chunks")
     }
-    // The first error is the one that the caller sees.
-    if slot.pointee.error.rawValue == 0 { slot.pointee.error = NBDErrorCode(rawValue: code) }
+    fail(slot, NBDErrorCode(rawValue: code))
     input.consume(size + Int(header.length))
     return header.flags.contains(.done) ? try finishReply(index) : .advanced
   }

@@ -64,7 +64,7 @@ extension TransmissionMachine {
     }
     guard input.count >= size else { return .starved(dataHeaderSize) }
     let header = input.withBytes { ReplyHeader($0) }
-    guard let index = commands.index(of: header.handle) else {
+    guard let index = commands.index(of: header.handle), commands[index].pointee.headerEnd <= output.sent else {
       throw ProtocolViolation(
         "got a reply with handle 0x\(String(header.handle, radix: 16)), which is no command in flight")
     }
@@ -94,13 +94,19 @@ extension TransmissionMachine {
       throw ProtocolViolation("got a simple reply to \(command), expected structured chunks")
     }
     if header.error.rawValue != 0 {
-      slot.pointee.error = header.error
+      fail(slot, header.error)
     } else if command == .read {
       return parseData(
         index, headerSize: ReplyHeader.simpleSize, offset: slot.pointee.offset, length: slot.pointee.length, isLast: true)
     }
     input.consume(ReplyHeader.simpleSize)
     return step(replied(index, data: nil))
+  }
+
+  /// The server has answered with an error. The first one is the one that the caller sees.
+  mutating func fail(_ slot: UnsafeMutablePointer<CommandSlot>, _ error: NBDErrorCode) {
+    if slot.pointee.error.rawValue == 0 { slot.pointee.error = error }
+    if error == .shutdown { isShutDown = true }
   }
 
   /// Begins with the data of a read, `headerSize` bytes into the receive buffer. The range was checked.

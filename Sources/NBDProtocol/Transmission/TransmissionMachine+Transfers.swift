@@ -43,6 +43,10 @@ extension TransmissionMachine {
     while let transfer = transfers[index], transfer.stage == .running, transfer.error.rawValue == 0,
       !transfer.isAbandoned, !transfer.isIssued, transfer.inFlight < Transfer.commandsInFlight
     {
+      if isShutDown {
+        transfers[index]?.error = .shutdown
+        break
+      }
       guard hasRoomForCommand else {
         stall(index)
         return nil
@@ -50,7 +54,7 @@ extension TransmissionMachine {
       issueNext(index, transfer)
     }
     guard let transfer = transfers[index], transfer.inFlight == 0, !transfer.isStalled else { return nil }
-    if transfer.stage == .running, transfer.needsFlush, limits.canFlush, transfer.error.rawValue == 0, !transfer.isAbandoned {
+    if transfer.stage == .running, transfer.needsFlush, transfer.error.rawValue == 0, !transfer.isAbandoned, !isShutDown {
       guard hasRoomForCommand else {
         stall(index)
         return nil
@@ -62,9 +66,12 @@ extension TransmissionMachine {
     transfers.remove(index)
     startWaitingTransfers()
     if transfer.isAbandoned { return nil }
+    if transfer.error.rawValue != 0 {
+      return Completion(token: transfer.operation.token, outcome: .failed(transfer.error), data: nil)
+    }
+    let isUnflushed = transfer.needsFlush && transfer.stage == .running
     return Completion(
-      token: transfer.operation.token,
-      outcome: transfer.error.rawValue == 0 ? .success : .failed(transfer.error), data: nil)
+      token: transfer.operation.token, outcome: isUnflushed ? .failed(.shutdown) : .success, data: nil)
   }
 
   private var hasRoomForCommand: Bool { commands.freeCount > 0 && output.hasRoom(copying: 0) }
@@ -113,6 +120,13 @@ extension TransmissionMachine {
       issueEdgeWrite(index, transfer, edge)
       return
     }
+    if let range = transfer.refused.last {
+      let length = issueBlocks(index, transfer, range.lowerBound, range.upperBound)
+      transfers[index]?.refused.removeLast()
+      let rest = (range.lowerBound + length)..<range.upperBound
+      if !rest.isEmpty { transfers[index]?.refused.append(rest) }
+      return
+    }
     let start = transfer.cursor
     let isEdge = transfer.hasEdges
       && (start < operation.offset || (start + limits.block > transfer.end && !limits.isAligned(transfer.end)))
@@ -123,15 +137,22 @@ extension TransmissionMachine {
       return
     }
     let middleEnd = limits.isAligned(transfer.end) || !transfer.hasEdges ? transfer.upper : limits.alignedDown(transfer.end)
-    let isZeroing = operation.command == .writeZeroes
-    let isWrittenZeros = isZeroing && limits.emulatesZeroes
+    let length = issueBlocks(index, transfer, start, middleEnd)
+    transfers[index]?.cursor = start + length
+  }
+
+  /// Issues a command for whole blocks from `start` on, as far as one command goes towards `end`. Returns how far that is.
+  private mutating func issueBlocks(_ index: Int, _ transfer: Transfer, _ start: UInt64, _ end: UInt64) -> UInt64 {
+    let operation = transfer.operation
+    let isWrittenZeros = operation.command == .writeZeroes && limits.emulatesZeroes
     let largest =
       switch operation.command {
-      case .read, .write: limits.payload
+      case .read: limits.read
+      case .write, .cache: limits.payload
       case _ where isWrittenZeros: min(limits.payload, max(Transfer.zeroChunk, limits.block))
       default: limits.effect
       }
-    let length = min(middleEnd - start, largest)
+    let length = min(end - start, largest)
     if isWrittenZeros {
       issuePart(
         index, .write, operation.flags.intersection(.fua), start, length, ZeroPage.pointer(Int(largest)), .part)
@@ -139,7 +160,7 @@ extension TransmissionMachine {
       let buffer = operation.buffer.map { $0 + Int(start - operation.offset) }
       issuePart(index, operation.command, operation.flags, start, length, buffer, .part)
     }
-    transfers[index]?.cursor = start + length
+    return length
   }
 
   private mutating func issuePart(
@@ -172,7 +193,9 @@ extension TransmissionMachine {
     let index = slot.transfer
     guard let transfer = transfers[index] else { return nil }
     transfers[index]?.inFlight -= 1
-    if case .failed(let code) = outcome {
+    if slot.purpose == .part, limits.lower(for: slot) {
+      transfers[index]?.refused.append(slot.offset..<(slot.offset + slot.length))
+    } else if case .failed(let code) = outcome {
       if transfer.error.rawValue == 0 { transfers[index]?.error = code }
     } else if slot.purpose == .edgeRead, !transfer.isAbandoned, let block = slot.buffer {
       takeEdge(index, transfer, slot, block)

@@ -42,7 +42,7 @@ package struct TransmissionMachine: ~Copyable {
   // The parts of the export that every operation asks for.
   let replies: ReplyForm
   let isExtended: Bool
-  let limits: RequestLimits
+  var limits: RequestLimits
   /// Bytes of the header in front of a read's data: the most that has to be there before it is known what comes.
   let dataHeaderSize: Int
 
@@ -96,10 +96,19 @@ package struct TransmissionMachine: ~Copyable {
   /// Bytes of data that reads and writes in flight are to move.
   package private(set) var payload = 0
 
+  /// The server has answered a command with `NBD_ESHUTDOWN`. From then on nothing is put on the wire but the disconnect: what
+  /// is in flight is finished, and everything else fails as that command did (*Error values*).
+  package internal(set) var isShutDown = false
+
   /// Takes `operation`, which ``Export/check(_:)`` has passed. False where there is no room for it now: try again after
   /// something was sent or completed.
   package mutating func submit(_ operation: Operation) -> Bool {
-    if operation.length == 0, operation.command != .flush {
+    guard !isShutDown else {
+      finished.append(Completion(token: operation.token, outcome: .failed(.shutdown), data: nil))
+      return true
+    }
+    let (offset, length) = limits.wireRange(of: operation)
+    if length == 0 || operation.length == 0, operation.command != .flush {
       // A zero length is "unspecified" on the wire and never sent.
       let isStatus = operation.command == .blockStatus
       if isStatus { extentResults[operation.token] = export.contexts.map { _ in [] } }
@@ -112,7 +121,6 @@ package struct TransmissionMachine: ~Copyable {
     }
     let copied = operation.copiesPayload ? Int(operation.length) : 0
     guard commands.freeCount > 0, output.hasRoom(copying: copied) else { return false }
-    let (offset, length) = limits.wireRange(of: operation)
     issue(
       operation.command, operation.flags, offset, length, operation.buffer,
       copies: operation.copiesPayload, token: operation.token)
@@ -131,10 +139,13 @@ package struct TransmissionMachine: ~Copyable {
     slot.pointee.start(command, flags, offset, length, buffer, token)
     if slot.pointee.isLargeRead { largeReads += 1 }
     if slot.pointee.movesData { payload += Int(length) }
+    // An invariant of RequestLimits: the compact form has no more room.
+    precondition(isExtended || length <= UInt64(UInt32.max))
     var header = RequestHeader(
       flags: flags, command: command, handle: commands.handle(of: index), offset: offset, length: length)
     guard command == .write, let payload = buffer else {
       output.append(header, extended: isExtended)
+      slot.pointee.headerEnd = output.queued
       if command == .blockStatus {
         statusReplies[index] = StatusReply(contexts: export.contexts.count, offset: offset)
       }
@@ -142,6 +153,7 @@ package struct TransmissionMachine: ~Copyable {
     }
     if isExtended { header.flags.insert(.payloadLength) }
     output.append(header, extended: isExtended)
+    slot.pointee.headerEnd = output.queued
     if copies {
       output.append(copying: payload, count: Int(length))
     } else {
@@ -151,8 +163,8 @@ package struct TransmissionMachine: ~Copyable {
     return slot
   }
 
-  /// Puts the soft disconnect on the wire (`NBD_CMD_DISC`). It has no reply; nothing may be submitted after it.
-  /// Requires ``isIdle``.
+  /// Puts the soft disconnect on the wire (`NBD_CMD_DISC`), where ``output`` has room for it. It has no reply; nothing may be
+  /// submitted after it. What is in flight may still be answered.
   package mutating func disconnect() {
     guard output.hasRoom(copying: 0) else { return }
     output.append(.softDisconnect, extended: isExtended)
@@ -243,19 +255,27 @@ package struct TransmissionMachine: ~Copyable {
     if slot.isLargeRead { largeReads -= 1 }
     if slot.movesData { payload -= Int(slot.length) }
     commands.release(index)
-    let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
-    if slot.purpose == .whole, !slot.isAbandoned, slot.command != .blockStatus {
-      return Completion(token: slot.token, outcome: outcome, data: data)
+    if slot.purpose == .whole, slot.error.rawValue == 0, !slot.isAbandoned, slot.command != .blockStatus {
+      return Completion(token: slot.token, outcome: .success, data: data)
     }
-    return completeRarely(index, slot, outcome)
+    return completeRarely(index, slot)
   }
 
-  private mutating func completeRarely(_ index: Int, _ slot: CommandSlot, _ outcome: Outcome) -> Completion? {
+  private mutating func completeRarely(_ index: Int, _ slot: CommandSlot) -> Completion? {
+    let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
     slot.owned?.deallocate()
     let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
     if let status { extentsHeld -= status.count }
     if slot.purpose != .whole { return completePiece(slot, outcome) }
     if slot.isAbandoned { return nil }
+    if limits.lower(for: slot) {
+      start(
+        Transfer(
+          Operation(
+            slot.command, flags: slot.flags, offset: slot.offset, length: slot.length, buffer: slot.buffer,
+            token: slot.token), limits))
+      return nil
+    }
     if outcome.isSuccess, let status { extentResults[slot.token] = status.extents.map { $0 ?? [] } }
     return Completion(token: slot.token, outcome: outcome, data: nil, hasExtents: outcome.isSuccess && status != nil)
   }
@@ -276,5 +296,13 @@ package struct TransmissionMachine: ~Copyable {
       commands.release(index)
     }
     for token in transfers.removeAll() { report(Completion(token: token, outcome: .connectionLost, data: nil)) }
+    // What was in flight is no load any more, for whoever still asks.
+    largeReads = 0
+    payload = 0
+    output.removeAll()
+    unsentReplied = []
+    coverage = [:]
+    statusReplies = [:]
+    extentsHeld = 0
   }
 }

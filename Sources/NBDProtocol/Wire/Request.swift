@@ -27,8 +27,8 @@ public struct RequestHeader: Hashable, Sendable {
 
   /// Writes the header at `destination` and returns its size in bytes.
   ///
-  /// `destination` must have room for ``extendedSize`` bytes. A compact `length` must fit in 32 bits; it
-  /// comes from the splitter, which knows that bound.
+  /// `destination` must have room for ``extendedSize`` bytes. The compact form has the low 32 bits of `length`: whoever makes
+  /// requests knows that bound.
   @inline(__always)
   func encode(extended: Bool, to destination: UnsafeMutableRawPointer) -> Int {
     unsafe destination.storeBigEndian(extended ? Magic.extendedRequest : Magic.request, at: 0)
@@ -40,7 +40,7 @@ public struct RequestHeader: Hashable, Sendable {
       unsafe destination.storeBigEndian(length, at: 24)
       return Self.extendedSize
     }
-    unsafe destination.storeBigEndian(UInt32(length), at: 24)
+    unsafe destination.storeBigEndian(UInt32(truncatingIfNeeded: length), at: 24)
     return Self.compactSize
   }
 

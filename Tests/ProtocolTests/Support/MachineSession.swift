@@ -261,6 +261,15 @@ func exchange(
   return whole
 }
 
+extension Operation {
+  /// An operation to be checked and not to be carried out.
+  static func unsent(_ command: Command, flags: CommandFlags = [], offset: UInt64 = 0, length: UInt64 = 0) -> Operation {
+    Operation(
+      command, flags: flags, offset: offset, length: length, buffer: UnsafeMutableRawPointer(bitPattern: 4096),
+      token: Token(.source, 0))
+  }
+}
+
 extension Export {
   /// An export for tests of the transmission phase.
   static func test(

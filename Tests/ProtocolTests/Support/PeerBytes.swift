@@ -3,6 +3,8 @@
 
 import Testing
 
+@testable import NBDProtocol
+
 /// A request as a server sees it.
 struct SeenRequest: Equatable, CustomStringConvertible {
   var isExtended: Bool
@@ -164,6 +166,28 @@ enum ChunkForm: CaseIterable, CustomTestStringConvertible {
   /// A block status chunk: lengths and statuses.
   func status(_ request: SeenRequest, context: UInt32, _ extents: [(UInt64, UInt64)], done: Bool = true) -> [UInt8] {
     chunk(request, statusType, flags: done ? 1 : 0, statusPayload(context: context, extents))
+  }
+}
+
+extension ReplyForm {
+  static let allForms: [ReplyForm] = [.simple, .structured, .extended]
+
+  /// How chunks look in this form; nil where there are none.
+  var chunks: ChunkForm? {
+    switch self {
+    case .simple: nil
+    case .structured: .structured
+    case .extended: .extended
+    }
+  }
+
+  func success(_ request: SeenRequest, _ data: [UInt8] = []) -> [UInt8] {
+    guard let chunks else { return Reply.simple(request.handle, data) }
+    return data.isEmpty ? chunks.done(request) : chunks.data(request, at: request.offset, data, done: true)
+  }
+
+  func failure(_ request: SeenRequest, _ code: UInt32) -> [UInt8] {
+    chunks?.error(request, code) ?? Reply.simple(request.handle, error: code)
   }
 }
 

@@ -36,7 +36,7 @@ final class ScriptedServer: Sendable {
       self.number = number
     }
 
-    var form: ChunkForm { offer.replies == .extended ? .extended : .structured }
+    var form: ChunkForm { offer.replies.chunks ?? .structured }
 
     /// Sends all of `bytes`. False where the client is gone.
     @discardableResult
@@ -97,14 +97,9 @@ final class ScriptedServer: Sendable {
       return all
     }
 
-    func success(_ request: SeenRequest, _ data: [UInt8] = []) -> [UInt8] {
-      guard offer.replies != .simple else { return Reply.simple(request.handle, data) }
-      return data.isEmpty ? form.done(request) : form.data(request, at: request.offset, data, done: true)
-    }
+    func success(_ request: SeenRequest, _ data: [UInt8] = []) -> [UInt8] { offer.replies.success(request, data) }
 
-    func failure(_ request: SeenRequest, _ code: UInt32) -> [UInt8] {
-      offer.replies == .simple ? Reply.simple(request.handle, error: code) : form.error(request, code)
-    }
+    func failure(_ request: SeenRequest, _ code: UInt32) -> [UInt8] { offer.replies.failure(request, code) }
 
     /// A good answer: reads give ``pattern(_:from:)`` of their offset.
     func answer(_ request: SeenRequest) -> [UInt8] {

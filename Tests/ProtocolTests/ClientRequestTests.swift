@@ -1,0 +1,67 @@
+import Synchronization
+import Testing
+
+@testable import NBDProtocol
+
+/// What the public requests put on the wire, and what they refuse themselves.
+@Suite struct ClientRequestTests {
+  /// Runs `work` on a client, and returns what the server was asked.
+  private func requests(
+    _ offer: ScriptedServer.Offer, _ work: @escaping @Sendable (NBDClient) throws -> Void
+  ) async throws -> [SeenRequest] {
+    try await onThread {
+      let seen = Seen()
+      let server = try ScriptedServer(offer) { connection in
+        while let request = connection.request(), request.command != SeenRequest.disconnect {
+          seen.requests.withLock { $0.append(request) }
+          connection.send(connection.answer(request))
+        }
+      }
+      let client = try server.client()
+      try work(client)
+      client.close()
+      return seen.requests.withLock { $0 }
+    }
+  }
+
+  private final class Seen: Sendable {
+    let requests = Mutex<[SeenRequest]>([])
+  }
+
+  private static func refusal(_ work: () throws(NBDError) -> Void) -> String {
+    switch failure(work) {
+    case .unsupported: "unsupported"
+    case .invalidArgument: "invalid"
+    case let other: String(describing: other)
+    }
+  }
+
+  // Flags: has, DF, flush, FUA, write zeroes, fast zero
+  @Test func flagsOfReadsAndZeroesReachTheServer() async throws {
+    let seen = try await requests(.init(replies: .structured, flags: 0b1000_1100_1101)) { client in
+      _ = try client.read(at: 0, count: 512, flags: .dontFragment)
+      try client.zero(at: 0, length: 512, flags: [.fastZero, .noHole])
+    }
+    #expect(seen.map(\.flags) == [SeenRequest.dontFragment, SeenRequest.fastZero | SeenRequest.noHole])
+  }
+
+  // Durable is a promise: without FUA and flush nobody can keep it.
+  @Test func aDurableWriteNeedsFUAOrFlush() async throws {
+    let seen = try await requests(.init(flags: 0b1)) { client in
+      #expect(Self.refusal { () throws(NBDError) in try client.write([1], at: 0, fua: true) } == "unsupported")
+      try client.write([1], at: 0)
+    }
+    #expect(seen.map(\.command) == [SeenRequest.write])
+  }
+
+  @Test(arguments: [.max, -1, 1 << 20 + 1] as [Int]) func aRangeOutsideTakesNoMemory(count: Int) async throws {
+    let seen = try await requests(.init()) { client in
+      #expect(Self.refusal { () throws(NBDError) in _ = try client.read(at: 0, count: count) } == "invalid")
+    }
+    let server = try ScriptedServer { $0.serve() }
+    let client = try await onThread { try server.client() }
+    await #expect(throws: NBDError.self) { _ = try await client.read(at: 0, count: count) }
+    try await onThread { client.close() }
+    #expect(seen == [])
+  }
+}
