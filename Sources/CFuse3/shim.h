@@ -28,14 +28,6 @@ static inline int cfuse_session_loop_mt(struct fuse_session *session, struct fus
   return fuse_session_loop_mt(session, config);
 }
 
-static inline int cfuse_session_custom_io(struct fuse_session *session, const struct fuse_custom_io *io, int fd) {
-#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
-  return fuse_session_custom_io_317(session, io, sizeof *io, fd);
-#else
-  return fuse_session_custom_io(session, io, fd);
-#endif
-}
-
 // Asks the kernel for a capability, or declines it; false where the kernel does not offer it.
 static inline bool cfuse_want(struct fuse_conn_info *conn, uint64_t capability, bool wanted) {
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -60,12 +52,27 @@ static const uint64_t cfuse_cap_writeback_cache = FUSE_CAP_WRITEBACK_CACHE;
 static const uint64_t cfuse_cap_atomic_o_trunc = FUSE_CAP_ATOMIC_O_TRUNC;
 static const uint64_t cfuse_cap_auto_inval_data = FUSE_CAP_AUTO_INVAL_DATA;
 static const uint64_t cfuse_cap_splice_read = FUSE_CAP_SPLICE_READ;
-// From libfuse 3.18 on; before, there is nothing to decline.
+// These came later; 0 is a capability that nobody has, and that nobody needs to decline.
 #ifdef FUSE_CAP_OVER_IO_URING
 static const uint64_t cfuse_cap_over_io_uring = FUSE_CAP_OVER_IO_URING;
 #else
 static const uint64_t cfuse_cap_over_io_uring = 0;
 #endif
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+static const uint64_t cfuse_cap_direct_io_allow_mmap = FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
+#else
+static const uint64_t cfuse_cap_direct_io_allow_mmap = 0;
+#endif
+
+// Several direct writes to the file may be under way at one time; not in libfuse's interface before 3.15.
+static inline void cfuse_allow_parallel_direct_writes(struct fuse_file_info *file) {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 15)
+  file->parallel_direct_writes = 1;
+#else
+  (void)file;
+#endif
+}
+
 // <unistd.h> has these for _GNU_SOURCE only, without which the Glibc module is built.
 static const int cfuse_seek_data = 3;
 static const int cfuse_seek_hole = 4;

@@ -1,5 +1,6 @@
 import CFuse3
 import Glibc
+import SystemPackage
 
 /// The few messages of `/dev/fuse` that the reactor engine reads and writes itself (`linux/fuse.h`, the kernel's stable
 /// interface): reads, writes and their replies. Everything else goes through libfuse.
@@ -25,14 +26,56 @@ enum DeviceWire {
   /// Answers a request with `count` bytes at `data`, or with an error and nothing: one `write(2)`.
   ///
   /// The header is put in front of the data, in ``outHeader`` bytes that must be free there: for the kernel, each piece of
-  /// memory is one more to find. What the kernel says is ignored: it does not want the answer of a request that was
-  /// given up, and there is nothing to be done about that.
+  /// memory is one more to find.
   @inline(__always)
   static func reply(_ device: Int32, _ unique: UInt64, data: UnsafeMutableRawPointer, count: Int, error: Int32 = 0) {
     let start = data - outHeader
     start.storeBytes(
       of: fuse_out_header(len: UInt32(outHeader + count), error: -error, unique: unique), as: fuse_out_header.self)
-    _ = write(device, start, outHeader + count)
+    if write(device, start, outHeader + count) < 0 { replyAgain(device, unique, start, outHeader + count, errno) }
+  }
+
+  /// The kernel has not taken an answer, for `reason`. Whoever asked would wait for it until the mount ends, and could not
+  /// even be killed: so it is tried again, and at last an error is answered instead, which needs next to nothing.
+  @inline(never)
+  private static func replyAgain(
+    _ device: Int32, _ unique: UInt64, _ start: UnsafeMutableRawPointer, _ count: Int, _ reason: Int32
+  ) {
+    var reason = reason
+    for _ in 0..<mostAttempts where isTransient(reason) {
+      if write(device, start, count) >= 0 { return }
+      reason = errno
+      usleep(pause)
+    }
+    if !isOver(reason) { replyLost(device, unique, reason) }
+  }
+
+  /// An answer is lost, for `reason`, that libfuse or ``replyAgain(_:_:_:_:_:)`` has tried to give: answers EIO.
+  @inline(never)
+  static func replyLost(_ device: Int32, _ unique: UInt64, _ reason: Int32) {
+    guard !isOver(reason) else { return }
+    Diagnostics.warning("the kernel did not take an answer (\(Errno(rawValue: reason))): it is EIO instead")
+    var header = fuse_out_header(len: UInt32(outHeader), error: -EIO, unique: unique)
+    for _ in 0..<mostAttempts {
+      if write(device, &header, outHeader) >= 0 || isOver(errno) { return }
+      usleep(pause)
+    }
+    Diagnostics.error("the kernel takes no answers: a request stays unanswered until the mount ends")
+  }
+
+  /// How often, and microseconds between two attempts.
+  private static let mostAttempts = 100
+  private static let pause: UInt32 = 1000
+
+  /// The kernel wants no answer: the request was given up (ENOENT), or the mount is gone.
+  private static func isOver(_ error: Int32) -> Bool { error == ENOENT || isEnd(error) }
+
+  /// What /dev/fuse says when the mount is gone, unmounted or aborted.
+  static func isEnd(_ error: Int32) -> Bool { error == ENODEV || error == ECONNABORTED }
+
+  /// The next attempt may succeed; anything else is about the answer itself.
+  private static func isTransient(_ error: Int32) -> Bool {
+    error == EINTR || error == EAGAIN || error == ENOMEM || error == EFAULT
   }
 
   /// Answers a request with an error; 0 is success.

@@ -13,50 +13,61 @@ struct FuseReply: ~Copyable {
 
   deinit {
     Diagnostics.warning("a FUSE request was dropped unanswered")
-    fuse_reply_err(request, EIO)
+    Self.given(fuse_reply_err(request, EIO))
+  }
+
+  /// `result`: of a reply function. libfuse has let go of the request whether the kernel took the answer or not.
+  private static func given(_ result: Int32) {
+    // ENOENT: whoever asked has gone.
+    guard result != 0, result != -ENOENT else { return }
+    // Only who has read the request itself knows its number, by which it can still be answered.
+    if let source = FuseSource.current { return source.answerWasLost(-result) }
+    Diagnostics.error("the kernel did not take an answer: a request stays unanswered until the mount ends")
   }
 
   /// `fuse_reply_err(3)`: 0 is success.
   consuming func error(_ number: Int32) {
-    fuse_reply_err(request, number)
+    Self.given(fuse_reply_err(request, number))
     discard self
   }
 
   /// `fuse_reply_buf(3)`: the data of a read or of a directory.
   consuming func data(_ start: UnsafeRawPointer?, _ count: Int) {
-    fuse_reply_buf(request, start?.assumingMemoryBound(to: CChar.self), count)
+    guard start != nil || count == 0 else { return error(EIO) }
+    Self.given(fuse_reply_buf(request, start?.assumingMemoryBound(to: CChar.self), count))
     discard self
   }
 
   /// `fuse_reply_write(3)`: bytes written.
   consuming func written(_ count: Int) {
-    fuse_reply_write(request, count)
+    Self.given(fuse_reply_write(request, count))
     discard self
   }
 
   /// `fuse_reply_lseek(3)`
   consuming func offset(_ offset: UInt64) {
-    fuse_reply_lseek(request, off_t(clamping: offset))
+    Self.given(fuse_reply_lseek(request, off_t(clamping: offset)))
     discard self
   }
 
   /// `fuse_reply_attr(3)`. `seconds`: how long the kernel may keep them.
   consuming func attributes(_ attributes: stat, seconds: Double) {
     var attributes = attributes
-    fuse_reply_attr(request, &attributes, seconds)
+    Self.given(fuse_reply_attr(request, &attributes, seconds))
     discard self
   }
 
   /// `fuse_reply_entry(3)`
   consuming func entry(_ entry: fuse_entry_param) {
     var entry = entry
-    fuse_reply_entry(request, &entry)
+    Self.given(fuse_reply_entry(request, &entry))
     discard self
   }
 
-  /// `fuse_reply_open(3)`. Returns false where the opener has gone away, so that there will be no release.
+  /// `fuse_reply_open(3)`. Returns false where the opener has not got the file, so that there will be no release.
   consuming func opened(_ information: UnsafePointer<fuse_file_info>) -> Bool {
     let result = fuse_reply_open(request, information)
+    Self.given(result)
     discard self
     return result == 0
   }
@@ -64,7 +75,7 @@ struct FuseReply: ~Copyable {
   /// `fuse_reply_statfs(3)`
   consuming func statistics(_ statistics: statvfs) {
     var statistics = statistics
-    fuse_reply_statfs(request, &statistics)
+    Self.given(fuse_reply_statfs(request, &statistics))
     discard self
   }
 }

@@ -4,51 +4,86 @@ import NBDProtocol
 import Synchronization
 import SystemPackage
 
-/// One FUSE mount, from `fuse_session_new(3)` to `fuse_session_destroy(3)`.
+/// One libfuse session, from `fuse_session_new(3)` to `fuse_session_destroy(3)`: that of the mount, or that of a clone of its
+/// device.
+///
+/// Theory of operation. A session knows what the kernel and we have agreed on in the first request, and answers on the one
+/// descriptor that it has. The reactor engine wants to answer each request on the clone of `/dev/fuse` that it was read from;
+/// so each clone has a session of its own, alike in all but the descriptor, because it is shown the same first request:
+///
+///     the mount's session       kernel        a clone's session
+///           │──── mount(2) ──────>│
+///           │<─── FUSE_INIT ──────│
+///           │──── its answer ────>│
+///           │─ FUSE_DEV_IOC_CLONE>│
+///           │──── the same FUSE_INIT, kept ─────────>│
+///           │                     │<── its answer ───│   dropped: ENOENT, nothing waits for it
+///           │                     │─── FUSE_READ ───>│
+///           │                     │<── its answer ───│
+///
+/// (`fuse_session_custom_io(3)`, which could redirect the answers of one session, is switched off in libfuse since 3.18.3.)
 ///
 /// Sendable because libfuse's session may be used from several threads, and the pointer does not change.
 final class FuseSession: @unchecked Sendable {
   private let session: OpaquePointer
   /// Held for the callbacks, which know it by its address only.
   private let mount: Unmanaged<Mount>
+  private let arguments: [String]
   private let isMounted = Mutex(false)
+  /// The kernel's first request. Written by ``mount(at:)`` alone, before the session has any other user.
+  private var first = fuse_buf()
 
   /// - Parameter arguments: as ``FuseOptions/sessionArguments(source:readOnly:debug:)`` makes them.
-  /// - Throws: ``NBDError/invalidArgument(_:)`` where libfuse does not accept them; it has said why.
+  /// - Throws: ``NBDError/invalidArgument(_:)`` where libfuse does not accept them.
   init(_ mount: Mount, arguments: [String]) throws(NBDError) {
     LibfuseLog.install()
     var list = fuse_args()
     for argument in arguments { fuse_opt_add_arg(&list, argument) }
     defer { fuse_opt_free_args(&list) }
     var table = FuseOperations.table()
-    let held = Unmanaged.passRetained(mount)
-    guard let session = cfuse_session_new(&list, &table, held.toOpaque()) else {
-      held.release()
-      throw .invalidArgument(LibfuseLog.take() ?? "libfuse does not accept the mount options")
+    var made: OpaquePointer?
+    try LibfuseLog.calling(otherwise: "libfuse does not accept the mount options") {
+      made = cfuse_session_new(&list, &table, Unmanaged.passUnretained(mount).toOpaque())
+      return made != nil
     }
-    self.mount = held
-    self.session = session
+    guard let made else { throw .invalidArgument("libfuse made no session") }
+    session = made
+    self.mount = Unmanaged.passRetained(mount)
+    self.arguments = arguments
   }
 
   deinit {
     unmount()
+    // Closes the descriptor, too.
     fuse_session_destroy(session)
     mount.release()
+    free(first.mem)
   }
 
-  /// Mounts at `path`, an existing directory or regular file.
+  /// What requests are read from and answered on.
+  var descriptor: Int32 { fuse_session_fd(session) }
+
+  // MARK: The mount's session
+
+  /// Mounts at `path`, an existing directory or regular file, and agrees with the kernel on how to talk. Nothing is left
+  /// mounted where it throws.
   func mount(at path: String) throws(NBDError) {
     // libfuse's own words for this would not be one line.
     if access("/dev/fuse", F_OK) != 0 {
       throw .invalidArgument("there is no /dev/fuse: the kernel's FUSE support is missing, or this container hides it")
     }
-    guard fuse_session_mount(session, path) == 0 else {
-      throw .invalidArgument(LibfuseLog.take() ?? "cannot mount at \(path)")
-    }
+    try LibfuseLog.calling(otherwise: "cannot mount at \(path)") { fuse_session_mount(session, path) == 0 }
     isMounted.withLock { $0 = true }
+    do throws(NBDError) {
+      try receiveFirst()
+      try carryOut(first)
+    } catch {
+      unmount()
+      throw error
+    }
   }
 
-  /// Detaches the mount, if it is still there. Harmless the second time.
+  /// Detaches the mount, if it is still there. Harmless the second time, and for a clone's session.
   func unmount() {
     let wasMounted = isMounted.withLock { mounted in
       defer { mounted = false }
@@ -64,7 +99,26 @@ final class FuseSession: @unchecked Sendable {
     return poll(&device, 1, 0) == 0 && device.fd >= 0
   }
 
+  private func receiveFirst() throws(NBDError) {
+    var size: Int32
+    repeat { size = fuse_session_receive_buf(session, &first) } while size == -EINTR
+    guard size > 0 else {
+      throw .system(Errno(rawValue: Int32(clamping: -size)), doing: "cannot read the kernel's first request")
+    }
+  }
+
+  /// Carries out a first request (`FUSE_INIT`). A session that does not agree with the kernel has exited after that.
+  private func carryOut(_ first: fuse_buf) throws(NBDError) {
+    try LibfuseLog.calling(otherwise: "libfuse and the kernel do not agree on how to talk") {
+      withUnsafePointer(to: first) { fuse_session_process_buf(session, $0) }
+      return fuse_session_exited(session) == 0
+    }
+  }
+
   /// Reads requests and has worker threads carry them out, until the mount is gone. Blocks. Returns 0, or an errno.
+  ///
+  /// libfuse leaves its loop for any failure to read a request, and the request that another worker has just read may go with
+  /// that: so there is no way back into it.
   ///
   /// - Parameter maxThreads: workers; nil has one thread do all.
   func loop(maxThreads: UInt32?, maxIdleThreads: UInt32?, cloneDescriptor: Bool) -> Int32 {
@@ -77,69 +131,33 @@ final class FuseSession: @unchecked Sendable {
     return abs(cfuse_session_loop_mt(session, config))
   }
 
-  // MARK: For the reactor engine
+  // MARK: A clone's session
 
-  /// Has libfuse answer through the device of the thread's own source, and carries out the first request, with which the
-  /// kernel and we agree on how to talk. Only then may the device be cloned.
-  func begin() throws(NBDError) {
-    var io = fuse_custom_io()
-    io.writev = { device, vectors, count, _ in writev(FuseSource.current?.descriptor ?? device, vectors, count) }
-    io.read = { device, buffer, size, _ in read(device, buffer, size) }
-    guard cfuse_session_custom_io(session, &io, fuse_session_fd(session)) == 0 else {
-      throw .invalidArgument("libfuse does not take the reactor engine's input and output")
-    }
-    var buffer = fuse_buf()
-    defer { free(buffer.mem) }
-    let size = fuse_session_receive_buf(session, &buffer)
-    guard size > 0 else {
-      throw .system(Errno(rawValue: Int32(clamping: -size)), doing: "cannot read the kernel's first request")
-    }
-    fuse_session_process_buf(session, &buffer)
-  }
-
-  /// Another descriptor for the mount's requests, with a queue of its own for those that are being answered
-  /// (`FUSE_DEV_IOC_CLONE`).
-  func clone() throws(NBDError) -> OwnedDescriptor {
+  /// A session for another descriptor of this one's mount, which has a queue of its own for the requests that are being
+  /// answered (`FUSE_DEV_IOC_CLONE`).
+  func clone() throws(NBDError) -> FuseSession {
     let device = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK)
     guard device >= 0 else { throw .system(Errno(rawValue: errno), doing: "cannot open /dev/fuse again") }
-    let clone = OwnedDescriptor(device)
+    let descriptor = OwnedDescriptor(device)
     guard cfuse_clone_device(device, UInt32(fuse_session_fd(session))) == 0 else {
       throw .system(Errno(rawValue: errno), doing: "cannot clone /dev/fuse")
     }
+    let clone = try FuseSession(mount.takeUnretainedValue(), arguments: arguments)
+    try clone.answer(on: descriptor)
+    try clone.carryOut(first)
     return clone
+  }
+
+  /// A path of this form mounts nothing: the session takes the descriptor that it names, and owns it. It must not be unmounted,
+  /// either: to libfuse since 3.18.3, the path would be a mount point.
+  private func answer(on device: consuming OwnedDescriptor) throws(NBDError) {
+    let path = "/dev/fd/\(device.rawValue)"
+    try LibfuseLog.calling(otherwise: "libfuse does not take a clone of the device") {
+      fuse_session_mount(session, path) == 0
+    }
+    _ = device.release()
   }
 
   /// Carries out one request. On the thread of a reactor.
   func process(_ buffer: inout fuse_buf) { fuse_session_process_buf(session, &buffer) }
-}
-
-/// What libfuse says, in our own form: to standard error, and kept for the error that it explains.
-private enum LibfuseLog {
-  private static let last = Mutex<String?>(nil)
-
-  static func install() {
-    fuse_set_log_func { level, format, arguments in
-      guard let format, let arguments else { return }
-      var buffer = [CChar](repeating: 0, count: 1024)
-      vsnprintf(&buffer, buffer.count, format, arguments)
-      let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      var text = String(decoding: bytes, as: UTF8.self)
-      while text.last?.isNewline == true { text.removeLast() }
-      if text.hasPrefix("fuse: ") { text.removeFirst(6) }
-      guard !text.isEmpty else { return }
-      if level.rawValue <= FUSE_LOG_ERR.rawValue {
-        LibfuseLog.last.withLock { $0 = text }
-      } else {
-        Diagnostics.note("libfuse: \(text)")
-      }
-    }
-  }
-
-  /// The last error that libfuse reported, once.
-  static func take() -> String? {
-    last.withLock { last in
-      defer { last = nil }
-      return last
-    }
-  }
 }

@@ -17,11 +17,15 @@ final class FuseSource: RequestSource {
   private static let largestCopy = 16 * 1024
   /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
   private static let largestUnbuffered = 64 * 1024
+  /// Reads of the device that may fail in a row, and microseconds after each.
+  private static let mostFailedReads = 1000
+  private static let pause: UInt32 = 1000
 
   private let engine: ReactorEngine
+  /// The session of the clone.
   private let session: FuseSession
   private let mount: Mount
-  private let device: OwnedDescriptor
+  private let device: Int32
   private var slots = RequestSlots()
   private var buffers: RequestBuffers
   /// Where the next request is read to; see ``RequestBuffers``.
@@ -30,23 +34,26 @@ final class FuseSource: RequestSource {
   private var blocked: (token: Token, operation: Operation)?
   /// What a request that libfuse has taken apart wants from the server.
   private var asked: (FileRequest, Operation, fuse_req_t)?
+  /// The kernel's number of the request that is with libfuse, or being answered through it.
+  private var atHand: UInt64 = 0
+  /// Reads of the device that have failed in a row.
+  private var failedReads = 0
   /// Counts the calls of ``watch(_:)``, as the age of requests.
   private var watches: UInt32 = 0
 
-  /// - Parameter budget: bytes of data in flight; see ``RequestBuffers``.
-  init(
-    _ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, _ device: consuming OwnedDescriptor,
-    budget: Int
-  ) {
+  /// - Parameters:
+  ///   - session: of a clone of the device; nobody else may use it.
+  ///   - budget: bytes of data in flight; see ``RequestBuffers``.
+  init(_ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, budget: Int) {
     self.engine = engine
     self.session = session
     self.mount = mount
-    self.device = device
+    device = session.descriptor
     buffers = RequestBuffers(largest: Int(mount.options.maxWrite), budget: budget)
     incoming = buffers.takeLarge()
   }
 
-  var descriptor: Int32 { device.rawValue }
+  var descriptor: Int32 { device }
 
   // MARK: Reading requests
 
@@ -64,24 +71,35 @@ final class FuseSource: RequestSource {
     while count < Self.batch {
       guard slots.freeCount > 0, buffers.haveRoom else { return .blocked(count) }
       let request = incoming.start - DeviceWire.writeRequest
-      let size = read(device.rawValue, request, DeviceWire.writeRequest + buffers.largest)
+      let size = read(device, request, DeviceWire.writeRequest + buffers.largest)
       if size < 0 {
         switch Errno(rawValue: errno) {
         case .wouldBlock: return .drained(count)
         // The request was given up before it was read, or a signal came: the next one.
         case .noSuchFileOrDirectory, .interrupted: continue
-        // Unmounted, or aborted.
-        default:
-          engine.ended()
-          return .finished
+        case let error: return failed(error, count)
         }
       }
+      failedReads = 0
       guard size >= DeviceWire.inHeader else { continue }
       count += 1
       take(request, size, &loop)
       if blocked != nil { return .blocked(count) }
     }
     return .more(count)
+  }
+
+  /// The device cannot be read. Unless the mount is gone, the requests are still there, and whoever made them waits: only
+  /// what lasts ends the mount.
+  @inline(never)
+  private func failed(_ error: Errno, _ count: Int) -> RequestReading {
+    failedReads += 1
+    if !DeviceWire.isEnd(error.rawValue), failedReads < Self.mostFailedReads {
+      usleep(Self.pause)
+      return .drained(count)
+    }
+    engine.ended(DeviceWire.isEnd(error.rawValue) ? 0 : error.rawValue)
+    return .finished
   }
 
   /// Takes a request apart that was read to ``incoming``.
@@ -110,6 +128,7 @@ final class FuseSource: RequestSource {
     var buffer = fuse_buf()
     buffer.mem = request
     buffer.size = size
+    atHand = header.unique
     session.process(&buffer)
     if let (request, operation, libfuse) = asked {
       asked = nil
@@ -221,7 +240,12 @@ final class FuseSource: RequestSource {
     slots.remove(token)
     let data = data ?? slot.buffer?.start
     if case .reply(let answer) = mount.file.proceed(slot.request, outcome, extents) {
-      if let request = slot.libfuse { FuseReply(request).answer(answer, data: data) } else { reply(slot.unique, answer, data) }
+      if let request = slot.libfuse {
+        atHand = slot.unique
+        FuseReply(request).answer(answer, data: data)
+      } else {
+        reply(slot.unique, answer, data)
+      }
     }
     if let buffer = slot.buffer { buffers.give(buffer) }
   }
@@ -229,14 +253,18 @@ final class FuseSource: RequestSource {
   @inline(__always)
   private func reply(_ unique: UInt64, _ answer: FileRequest.Answer, _ data: UnsafeMutableRawPointer?) {
     switch answer {
+    case .data(count: 0): DeviceWire.reply(device, unique, error: 0)
     case .data(let count):
-      guard let data, count > 0 else { return DeviceWire.reply(device.rawValue, unique, error: 0) }
-      DeviceWire.reply(device.rawValue, unique, data: data, count: count)
-    case .written(let count): DeviceWire.replyWritten(device.rawValue, unique, count: count)
-    case .error(let number): DeviceWire.reply(device.rawValue, unique, error: number)
-    case .success, .offset: DeviceWire.reply(device.rawValue, unique, error: EIO)
+      guard let data else { return DeviceWire.reply(device, unique, error: EIO) }
+      DeviceWire.reply(device, unique, data: data, count: count)
+    case .written(let count): DeviceWire.replyWritten(device, unique, count: count)
+    case .error(let number): DeviceWire.reply(device, unique, error: number)
+    case .success, .offset: DeviceWire.reply(device, unique, error: EIO)
     }
   }
+
+  /// libfuse could not give an answer, for `reason`, and has let go of the request.
+  func answerWasLost(_ reason: Int32) { DeviceWire.replyLost(device, atHand, reason) }
 
   // MARK: Killed callers
 

@@ -1,6 +1,7 @@
 import CFuse3
 import Glibc
 import NBDProtocol
+import Synchronization
 
 /// What libfuse's callbacks find behind their session: the file, and who carries its requests out.
 final class Mount: Sendable {
@@ -8,6 +9,11 @@ final class Mount: Sendable {
   let engine: Engine
   let options: Options
   let prefetcher: Prefetcher
+  /// ``configure(_:)`` has said what there is to say: it is called for each session.
+  let isConfigured = Atomic(false)
+
+  /// The handle of an open file that may write to the export; of others it is 0.
+  static let writerHandle: UInt64 = 1
 
   /// How the kernel is told to treat the mount.
   struct Options: Sendable {
@@ -16,8 +22,11 @@ final class Mount: Sendable {
     var attributeTimeout: Double
     /// Requests that the kernel may have waiting in the background (read-ahead, writeback).
     var maxBackground: UInt32
-    /// Largest write in bytes.
+    /// Largest read and write in bytes; 0 is no limit of ours.
+    var maxRead: UInt32
     var maxWrite: UInt32
+    /// Keep what is cached when the file is opened again (`-o kernel_cache`).
+    var keepsCache: Bool
     /// Most bytes that are prefetched, where the kernel's read-ahead cannot be raised.
     var prefetch: Int
   }

@@ -20,15 +20,14 @@ final class ReactorEngine: Sendable {
   }
 
   /// The source of one reactor. To be called on that reactor's thread.
-  func makeSource(
-    _ session: FuseSession, _ mount: Mount, _ device: consuming OwnedDescriptor
-  ) -> FuseSource {
-    let source = FuseSource(
-      self, session, mount, device, budget: Self.budget / reactors)
+  ///
+  /// - Parameter clone: the session of a clone of the device, for this source alone.
+  func makeSource(_ clone: FuseSession, _ mount: Mount) -> FuseSource {
+    let source = FuseSource(self, clone, mount, budget: Self.budget / reactors)
     source.bindToThread()
     return source
   }
 
-  /// The mount is gone.
-  func ended() { end.signal(0) }
+  /// There are no more requests. `error`: 0 where the mount is gone, or the errno for which they cannot be read.
+  func ended(_ error: Int32) { end.signal(error) }
 }

@@ -49,6 +49,9 @@ final class Prefetcher: Sendable {
     }
   }
 
+  /// `process` is the child that reads ahead.
+  func isChild(_ process: pid_t) -> Bool { process > 0 && process == child.load(ordering: .relaxed) }
+
   /// The kernel asks for `length` bytes. From any thread; never blocks.
   ///
   /// - Parameters:

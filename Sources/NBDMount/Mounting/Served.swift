@@ -37,8 +37,8 @@ struct Served: Sendable {
     let options = configuration.fuse
     let mountOptions = Mount.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
-      maxBackground: options.maxBackground ?? Self.backgroundRequests,
-      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest),
+      maxBackground: options.maxBackground ?? Self.backgroundRequests, maxRead: options.maxRead ?? 0,
+      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest), keepsCache: options.kernelCache,
       prefetch: configuration.readAhead ?? 0)
     let arguments = options.sessionArguments(
       source: configuration.server.mountSource(exportName: configuration.exportName),
@@ -47,21 +47,24 @@ struct Served: Sendable {
     switch configuration.engine {
     case .threads:
       connections = try ConnectionSet(opened)
-      mount = Mount(file, .threads(try ThreadsEngine(file, connections)), mountOptions)
-      session = try FuseSession(mount, arguments: arguments)
-      try session.mount(at: mountpoint.path)
+      do throws(NBDError) {
+        mount = Mount(file, .threads(try ThreadsEngine(file, connections)), mountOptions)
+        session = try FuseSession(mount, arguments: arguments)
+        try session.mount(at: mountpoint.path)
+      } catch {
+        connections.stop()
+        throw error
+      }
     case .reactor:
       let engine = ReactorEngine(
         reactors: opened.count, isDebugging: configuration.debugsFuse || configuration.fuse.debug, end)
       let mount = Mount(file, .reactor(engine), mountOptions)
       let session = try FuseSession(mount, arguments: arguments)
       try session.mount(at: mountpoint.path)
-      try session.begin()
-      let devices = DeviceClones()
-      for _ in opened { devices.add(try session.clone()) }
-      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { _ in
-        guard let device = devices.take() else { return nil }
-        return engine.makeSource(session, mount, device)
+      var clones: [FuseSession] = []
+      for _ in opened { clones.append(try session.clone()) }
+      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { [clones] index in
+        engine.makeSource(clones[index], mount)
       }
       self.mount = mount
       self.session = session
