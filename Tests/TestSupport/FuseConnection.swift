@@ -16,6 +16,18 @@ public struct FuseConnection: Sendable {
     guard write(descriptor, "1", 1) == 1 else { throw TestFailure.errno("abort FUSE connection \(minor)") }
   }
 
+  /// A number that the kernel tells of the connection, such as `max_background`.
+  public func value(of name: String) throws -> Int? {
+    let directory = try openControl()
+    defer { close(directory) }
+    let descriptor = openat(directory, name, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw TestFailure.errno("\(name) of FUSE connection \(minor)") }
+    defer { close(descriptor) }
+    var text = [UInt8](repeating: 0, count: 32)
+    let count = read(descriptor, &text, text.count)
+    return Int(String(decoding: text.prefix(max(0, count)), as: UTF8.self).filter(\.isNumber))
+  }
+
   /// Returns once the kernel has requests that have not been answered.
   public func waitUntilRequestsWait(within deadline: Duration = .seconds(10)) async throws {
     let directory = try openControl()

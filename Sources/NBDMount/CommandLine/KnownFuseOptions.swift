@@ -39,7 +39,7 @@ extension FuseOptions {
     Known("max_idle_threads", .number(\.maxIdleThreads, 1...100_000), "worker threads kept when idle"),
     Known("clone_fd", .flag(\.cloneDescriptor), "one /dev/fuse descriptor for each worker thread"),
     Known("io_uring", .flag(\.usesIOUring), "FUSE over io_uring, --engine threads only (libfuse 3.18, Linux 6.14)"),
-    Known("kernel_cache", .flag(\.kernelCache), "keep cached pages when the file is opened again"),
+    Known("kernel_cache", .flag(\.kernelCache), "keep cached pages when the file is opened again, as --cache writeback does"),
     Known("direct_io", .flag(\.directIO), "the same as --cache none"),
     Known("entry_timeout", .seconds(\.entryTimeout), "how long the kernel may keep names, seconds"),
     Known("attr_timeout", .seconds(\.attributeTimeout), "how long the kernel may keep attributes, seconds"),

@@ -11,7 +11,26 @@ enum FuseOperations {
     var table = fuse_lowlevel_ops()
     addMetadata(to: &table)
     addData(to: &table)
+    refuseNames(in: &table)
     return table
+  }
+
+  /// The mount has one file, for good: what would make, rename or remove a name is not permitted, as libfuse's own ENOSYS
+  /// would not say.
+  private static func refuseNames(in table: inout fuse_lowlevel_ops) {
+    table.mknod = { request, _, _, _, _ in FuseOperations.refuse(request) }
+    table.mkdir = { request, _, _, _ in FuseOperations.refuse(request) }
+    table.create = { request, _, _, _, _ in FuseOperations.refuse(request) }
+    table.symlink = { request, _, _, _ in FuseOperations.refuse(request) }
+    table.link = { request, _, _, _ in FuseOperations.refuse(request) }
+    table.rename = { request, _, _, _, _, _ in FuseOperations.refuse(request) }
+    table.unlink = { request, _, _ in FuseOperations.refuse(request) }
+    table.rmdir = { request, _, _ in FuseOperations.refuse(request) }
+  }
+
+  private static func refuse(_ request: fuse_req_t?) {
+    guard let request else { return }
+    FuseReply(request).error(EPERM)
   }
 
   private static func addMetadata(to table: inout fuse_lowlevel_ops) {
@@ -49,7 +68,7 @@ enum FuseOperations {
     }
     table.open = { request, inode, information in
       guard let request, let information else { return }
-      Mount.of(request).open(FuseReply(request), inode, information)
+      Mount.of(request).open(FuseReply(request), inode, information, process: fuse_req_ctx(request).pointee.pid)
     }
     table.release = { request, _, information in
       guard let request else { return }
@@ -77,8 +96,8 @@ enum FuseOperations {
     table.flush = { request, _, information in
       guard let request else { return }
       let mount = Mount.of(request)
-      // Who only reads has nothing to lose, and is not told of other writers' errors.
-      let isWriter = information.map { $0.pointee.flags & O_ACCMODE != O_RDONLY } ?? true
+      // Who only reads has nothing to lose, and is not told of other writers' errors. This request has no flags: see Mount.open.
+      let isWriter = information.map { $0.pointee.fh == Mount.writerHandle } ?? true
       mount.carryOut(isWriter ? mount.file.sync() : .reply(.success), request)
     }
     table.fsync = { request, _, _, _ in

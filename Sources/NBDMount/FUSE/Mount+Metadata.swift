@@ -4,16 +4,17 @@ import NBDProtocol
 
 /// The requests that are answered without the server.
 extension Mount {
-  /// The agreement with the kernel (`FUSE_INIT`).
+  /// The agreement with the kernel (`FUSE_INIT`), once for the mount and again for each clone of its device.
   func configure(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
-    if file.cache == .writeback, !file.layout.isReadOnly {
-      if !cfuse_want(connection, cfuse_cap_writeback_cache, true) {
-        Diagnostics.warning("the kernel has no writeback cache for FUSE: every write goes to the server at once")
-      }
+    if file.cache == .writeback, !file.layout.isReadOnly,
+      !cfuse_want(connection, cfuse_cap_writeback_cache, true), !isConfigured.exchange(true, ordering: .relaxed)
+    {
+      Diagnostics.warning("the kernel has no writeback cache for FUSE: every write goes to the server at once")
     }
+    if file.cache == .none { _ = cfuse_want(connection, cfuse_cap_direct_io_allow_mmap, true) }
     // The size never changes, so that opening with O_TRUNC must not set it to zero in the kernel.
     _ = cfuse_want(connection, cfuse_cap_atomic_o_trunc, false)
-    // Nobody else writes through this mount: cached pages need no check of the attributes at each read.
+    // What others write elsewhere is seen at the next open (see ``open(_:_:_:)``): our attributes cannot tell the kernel.
     _ = cfuse_want(connection, cfuse_cap_auto_inval_data, false)
     _ = cfuse_want(connection, cfuse_cap_splice_read, false)
     // libfuse 3.18 would take the requests on threads of its own, where no reactor is. -o io_uring is not the only way
@@ -22,6 +23,8 @@ extension Mount {
     connection.pointee.max_background = options.maxBackground
     connection.pointee.congestion_threshold = options.maxBackground * 3 / 4
     connection.pointee.max_write = min(connection.pointee.max_write, options.maxWrite)
+    // libfuse refuses to go on where this is not what the mount option says.
+    connection.pointee.max_read = options.maxRead
     connection.pointee.time_gran = 1
   }
 
@@ -43,10 +46,9 @@ extension Mount {
     _ reply: consuming FuseReply, _ inode: fuse_ino_t, _ new: stat, _ mask: Int32, hasFile: Bool
   ) {
     if mask & FUSE_SET_ATTR_SIZE != 0, UInt64(clamping: new.st_size) != file.layout.size {
-      // open(O_TRUNC) looks like this: no open file yet, size 0, and the time. A disk takes no notice of it either.
-      // Without it, `cp image mount/nbd` would not work.
-      let isTruncatingOpen = new.st_size == 0 && !hasFile && mask & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW) != 0
-      guard isTruncatingOpen else {
+      // open(O_TRUNC) looks like this: size 0, and no open file yet. A disk takes no notice of it either; without it,
+      // `cp image mount/nbd` would not work. truncate(2) to 0 by name looks the same, and so has no effect, either.
+      guard new.st_size == 0, !hasFile else {
         Diagnostics.warning(
           "refused to change the size from \(file.layout.size) to \(new.st_size) bytes: an NBD export has a fixed size")
         return reply.error(EINVAL)
@@ -88,12 +90,26 @@ extension Mount {
     reply.statistics(statistics)
   }
 
-  func open(_ reply: consuming FuseReply, _ inode: fuse_ino_t, _ information: UnsafeMutablePointer<fuse_file_info>) {
+  /// open(2) of the file by `process`.
+  ///
+  /// What the kernel keeps of the file outlasts an open in two cases: the writeback cache, with which nobody else may write to the
+  /// export anyway, and where the user asks for it. Otherwise an open finds what the export is then, whoever has written to it.
+  func open(
+    _ reply: consuming FuseReply, _ inode: fuse_ino_t, _ information: UnsafeMutablePointer<fuse_file_info>, process: pid_t
+  ) {
     guard inode == file.layout.file else { return reply.error(EISDIR) }
     let flags = information.pointee.flags
     let error = file.open(flags: flags)
     guard error == 0 else { return reply.error(error) }
-    if file.cache == .none { information.pointee.direct_io = 1 } else { information.pointee.keep_cache = 1 }
+    if flags & O_ACCMODE != O_RDONLY { information.pointee.fh = Self.writerHandle }
+    if file.cache == .none {
+      information.pointee.direct_io = 1
+      cfuse_allow_parallel_direct_writes(information)
+    } else {
+      // The prefetcher opens the file for the sake of what is in the cache.
+      let keeps = file.cache == .writeback || options.keepsCache || prefetcher.isChild(process)
+      information.pointee.keep_cache = keeps ? 1 : 0
+    }
     // Where the opener is gone there will be no release.
     if !reply.opened(information) { file.close(flags: flags) }
   }
