@@ -7,10 +7,12 @@ let package = Package(
     .executable(name: "nbdmount", targets: ["NBDMount"]),
     .library(name: "NBDProtocol", targets: ["NBDProtocol"]),
   ],
+  // To the next minor version: Package.resolved is not kept, since copies of these packages, as some machines have, may
+  // have other commits.
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", .upToNextMinor(from: "1.8.0")),
+    .package(url: "https://github.com/apple/swift-log", .upToNextMinor(from: "1.16.2")),
+    .package(url: "https://github.com/apple/swift-system", .upToNextMinor(from: "1.8.1")),
   ],
   targets: [
     // Linux headers that the Glibc module lacks: epoll, eventfd, timerfd, vsock.

@@ -78,6 +78,23 @@ install_program() {
   command -v "$1" >/dev/null || install_packages "$2"
 }
 
+# shellcheck disable=SC2034
+debian_keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The mirror that apt uses on this machine for Debian itself (not security, not a vendor's archive); where it has none, as
+# on Ubuntu, Debian's own. NBDMOUNT_DEBIAN_MIRROR names another.
+# shellcheck disable=SC2016
+debian_mirror() {
+  local mirror=${NBDMOUNT_DEBIAN_MIRROR:-}
+  if [ -z "$mirror" ]; then
+    # apt reads its lists for the mirror's name, so they must be there.
+    [ -n "$(apt-get indextargets 'Created-By: Packages')" ] || refresh_apt_lists >&2
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
+      sed -n 1p)
+  fi
+  printf '%s\n' "${mirror:-http://deb.debian.org/debian}"
+}
+
 # Makes Swift ready to build: finds it, installs what it loads and links and what the package links to, and starts it.
 # Swift itself is not in Debian's stable release, so it cannot be installed from there.
 prepare_swift() {
@@ -140,9 +157,9 @@ swift_build() {
   rm -f "$log.warnings"
 }
 
-# Builds the program and sets NBDMOUNT to it.
+# Builds the program, which needs no Swift where it runs, and sets NBDMOUNT to it.
 build_nbdmount() {
-  swift_build "$logs/release.log" -c release --product nbdmount
+  swift_build "$logs/release.log" -c release --static-swift-stdlib --product nbdmount
   NBDMOUNT=$(cd "$repo" && swift build -c release --show-bin-path)/nbdmount
   [ -x "$NBDMOUNT" ] || die "the release build left no $NBDMOUNT"
 }
@@ -170,4 +187,32 @@ end() {
       sleep 0.05
     done
   done
+}
+
+leash='' container=''
+
+# contained FOLDER COMMAND...: runs it as root, without input, in namespaces of its own for mounts and processes. When it
+# ends, and when this script ends, in whatever way, all that it started, mounted or wrote to its TMPDIR is gone. FOLDER is
+# where that is made; empty: in memory where there is enough. A script that calls this calls end_contained on its way out.
+contained() {
+  local status=0
+  exec {leash}> >(as_root unshare --mount --pid --fork --kill-child --mount-proc "$repo/Scripts/contained.sh" "$@")
+  container=$!
+  wait "$container" || status=$?
+  end_contained
+  return "$status"
+}
+
+# Ends what `contained` runs, and returns when nothing is left of it.
+end_contained() {
+  [ -n "$container" ] || return 0
+  exec {leash}>&-
+  wait "$container" || true
+  container=
+}
+
+# What the tests start, apart from nbdmount: a test that needs another program names its package here.
+install_test_packages() {
+  install_packages nbdkit nbd-server qemu-utils fio e2fsprogs xfsprogs openssl mount util-linux netbase
+  install_program fincore util-linux-extra
 }

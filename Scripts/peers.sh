@@ -23,30 +23,17 @@ tree=$peers/testing
 layout=1
 packages=(nbdkit qemu-utils nbd-server libnbd-bin)
 programs=(nbdkit qemu-nbd qemu-storage-daemon nbd-server nbdfuse nbdinfo nbdcopy)
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# The mirror that apt uses on this machine for Debian itself (not security, not a vendor's archive).
-# shellcheck disable=SC2016
-debian_mirror() {
-  local mirror
-  if [ -n "${NBDMOUNT_DEBIAN_MIRROR:-}" ]; then
-    printf '%s\n' "$NBDMOUNT_DEBIAN_MIRROR"
-    return
-  fi
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
-    sed -n 1p)
-  [ -n "$mirror" ] || die "apt knows no Debian mirror here; name one in NBDMOUNT_DEBIAN_MIRROR"
-  printf '%s\n' "$mirror"
-}
 
 # Points apt at lists, cache and status of our own. Everything else stays as the machine has it.
 write_apt_settings() {
   local apt=$peers/apt mirror
   mirror=$(debian_mirror)
+  # Of a run that was interrupted nothing is used.
+  rm -rf -- "$apt"
   mkdir -p "$apt/lists/partial" "$apt/archives/partial"
   : >"$apt/status"
   printf 'Types: deb\nURIs: %s\nSuites: testing\nComponents: main\nSigned-By: %s\n' \
-    "$mirror" "$keyring" >"$apt/testing.sources"
+    "$mirror" "$debian_keyring" >"$apt/testing.sources"
   cat >"$apt/apt.conf" <<SETTINGS
 Dir::State::lists "$apt/lists";
 Dir::State::status "$apt/status";
@@ -62,6 +49,10 @@ Acquire::Languages "none";
 Acquire::Retries "3";
 APT::Install-Recommends "false";
 APT::Sandbox::User "";
+APT::Get::AllowUnauthenticated "false";
+Acquire::AllowInsecureRepositories "false";
+Acquire::AllowWeakRepositories "false";
+Acquire::AllowDowngradeToInsecureRepositories "false";
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -71,8 +62,6 @@ SETTINGS
 fetch_tree() {
   local apt=$peers/apt new=$tree.new package
   install_packages debian-archive-keyring
-  # apt reads the machine's lists for the mirror's name, so they must be there.
-  [ -n "$(apt-get indextargets 'Created-By: Packages')" ] || refresh_apt_lists
   write_apt_settings
   say "Fetching ${packages[*]} and their libraries from Debian testing"
   # --config-file is read after the machine's own settings (APT_CONFIG would be before), so ours win.
@@ -192,12 +181,14 @@ record_versions() {
 scratch=
 server=
 clean_up() {
-  if [ -n "$server" ] && kill -0 "$server" 2>/dev/null; then
-    kill "$server"
-  fi
+  set +e
+  [ -z "$server" ] || end "$server" 5
   [ -z "$scratch" ] || rm -rf -- "$scratch"
 }
 trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # What these peers are here for: 64-bit requests (NBD_OPT_EXTENDED_HEADERS), which Debian 12's do not speak.
 check_extended_headers() {
@@ -213,7 +204,8 @@ check_extended_headers() {
   *'using extended packets'*) ;;
   *) die "qemu-nbd of Debian testing did not agree to extended headers: $report" ;;
   esac
-  kill "$server"
+  end "$server" 5
+  server=
 }
 
 # nbdkit comes with plugins and filters: a wrapper that mixed them up with the machine's own would not run.

@@ -5,9 +5,9 @@
 #                                                  the mount tests with a sanitized nbdmount
 #   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names (SUITE/TEST) match
 #
-# Slow (many minutes), and so not a part of Scripts/test.sh, which has to have run before: it installs what is needed. Fails
-# on any report, on any test that fails, and when no test ran. Not run: the matrix, unless REGEX is given, since it is
-# long; and what measures memory, which is the sanitizer's then.
+# Slow (many minutes), and so not a part of Scripts/test.sh. Installs what is needed. Fails on any report, on any test that
+# fails, and when no test ran. Not run: the matrix, unless REGEX is given, since it is long; and what measures memory, which
+# is the sanitizer's then.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,26 +15,54 @@ set -euo pipefail
 sanitizer=${1:-} filter=${2:-}
 case $sanitizer in
   thread | address) ;;
+  -h | --help)
+    usage
+    exit
+    ;;
   *) die "usage: Scripts/sanitize.sh thread|address [REGEX]" ;;
 esac
 scratch=$repo/.build-$sanitizer
-cd "$repo"
+cd -- "$repo"
+
+reports=
+clean_up() {
+  set +e
+  end_contained
+  [ -z "$reports" ] || rm -rf -- "$reports"
+}
+trap clean_up EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+prepare_swift
+install_test_packages
+open_fuse_device
+Scripts/peers.sh
 
 # A sanitizer writes each process's reports to a file of its own: the tests take nbdmount's standard error for themselves.
 # Every user's nbdmount has to be able to.
 reports=$(mktemp -d "${TMPDIR:-/tmp}/sanitizer.XXXXXX")
 chmod 1777 "$reports"
-trap 'rm -rf -- "$reports"' EXIT
-export TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.supp"
 # Swift's runtime keeps what it has allocated once and for all, which the leak checker takes for leaks.
-export ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
+options=(
+  TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.supp"
+  ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
+  NBDMOUNT="$scratch/debug/nbdmount" NBDMOUNT_PEERS="$repo/.peers"
+)
+# libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores
+# enabled").
+[ "$sanitizer" = address ] || options+=(NBDMOUNT_ENGINE=reactor)
 
-# tests NAME MODULES OPTIONS...: runs the tests of some targets.
+# tests NAME FOLDER MODULES ARGUMENT...: runs the tests of some targets with the test runner of a build folder.
 status=0 ran=0
 tests() {
-  local name=$1 modules=$2 log=$scratch/$1.log number
-  shift 2
-  swift test --skip-build --filter "^($modules)\\..*($filter)" "$@" >"$log" 2>&1 || status=1
+  local name=$1 runner=$2/debug/nbdmountPackageTests.xctest modules=$3 log=$scratch/$1.log result=0 number
+  shift 3
+  contained '' env "${options[@]}" \
+    "$runner" --testing-library swift-testing --filter "^($modules)\\..*($filter)" "$@" >"$log" 2>&1 || result=$?
+  # EX_UNAVAILABLE: none of these matches.
+  [ "$result" -eq 0 ] || [ "$result" -eq 69 ] || status=1
   number=$(sed -n -E 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
   ran=$((ran + ${number:-0}))
   tail -n 1 "$log"
@@ -42,16 +70,12 @@ tests() {
 }
 
 swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
-tests units 'ProtocolTests|CommandLineTests' --sanitize="$sanitizer" --scratch-path "$scratch"
+tests units "$scratch" 'ProtocolTests|CommandLineTests'
 
-# libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores
-# enabled").
-[ "$sanitizer" = address ] || export NBDMOUNT_ENGINE=reactor
 skipped=BoundedMemory
 [ -n "$filter" ] || skipped+='|MatrixTests'
 swift build --build-tests
-NBDMOUNT=$scratch/debug/nbdmount NBDMOUNT_PEERS=$repo/.peers \
-  tests mount MountTests --skip "$skipped"
+tests mount "$repo/.build" MountTests --skip "$skipped"
 
 count=0
 for report in "$reports"/report*; do

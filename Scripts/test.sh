@@ -2,23 +2,26 @@
 # Installs what the tests need, builds, runs every test, and counts. What .ci/run runs.
 #
 #   Scripts/test.sh                  everything
-#   Scripts/test.sh --filter REGEX   the tests whose names match (more arguments go to `swift test` too)
+#   Scripts/test.sh --filter REGEX   the tests whose names match (other arguments, too, go to the test runner)
 #
 # The last line is always `N passed, N failed`. The exit status is 0 only when every test passed, at least one
 # ran, and nothing was skipped. Logs: .build/logs/*.log.
 #
 #   NBDMOUNT_TEST_TIMEOUT   seconds that the whole test run may take (2700)
+#   CI=true                 ends with Scripts/fresh.sh
 #
 # The tests find the release binary in $NBDMOUNT and the newer peers (Scripts/peers.sh) in $NBDMOUNT_PEERS.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+cd -- "$repo"
 
 passed=0 failed=0 started=$SECONDS phase_name=
 
 # Prints the closing line on every way out, so that an early failure is never mistaken for "no failure".
 finish() {
   local status=$?
+  end_contained
   if [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
     failed=1
   fi
@@ -39,11 +42,34 @@ phase() {
   phase_name=
 }
 
-# A test that starts a program needs its package here.
+# What is going to happen to this machine, before it does.
+announce() {
+  local user=root
+  [ "$(id -u)" -eq 0 ] || user="root, through sudo"
+  say "Installs the Debian packages that are missing (up to 600 MB); builds in .build (1 GB) and unpacks newer NBD servers
+into .peers (100 MB). Runs the tests as $user, in namespaces of their own for mounts and processes; they need
+3 GiB in memory or in /tmp. All of it takes 15 to 30 minutes on two processors."
+}
+
 install() {
-  install_packages nbdkit nbd-server qemu-utils fio e2fsprogs xfsprogs openssl mount util-linux netbase
-  install_program fincore util-linux-extra
+  install_test_packages
+  install_packages shellcheck
   open_fuse_device
+}
+
+check_scripts() { shellcheck --external-sources Scripts/*.sh Benchmarks/*.sh .ci/run; }
+
+# The tests that need them fail without, by name; the others need not wait for a mirror.
+fetch_peers() { Scripts/peers.sh || say "-- The newer peers are not there."; }
+
+# It is to start where Swift never was.
+check_program() {
+  local libraries
+  libraries=$(ldd "$NBDMOUNT")
+  [[ $libraries != *libswift* ]] || die "the program needs Swift's libraries: $libraries"
+  strip -o "$NBDMOUNT.stripped" "$NBDMOUNT"
+  say "nbdmount: $(stat --format %s "$NBDMOUNT" | numfmt --to=iec-i)B, without symbols $(
+    stat --format %s "$NBDMOUNT.stripped" | numfmt --to=iec-i)B"
 }
 
 # Names of Swift Testing tests that began and never ended: where a runner crashed or hung, one of these did it.
@@ -60,60 +86,43 @@ unfinished_tests() {
     END { for (name in running) print "  unfinished: " name }' "$1"
 }
 
-# The number in the last match of a pattern whose one group is a number; 0 where there is none.
-last_number() {
-  local number
-  number=$(sed -n -E "s/.*$1.*/\1/p" "$2" | tail -n 1)
-  printf '%s\n' "${number:-0}"
-}
-
-# How many lines contain a text.
-count_lines() {
-  awk -v text="$1" 'index($0, text) { count++ } END { print count + 0 }' "$2"
-}
-
-# Adds up the closing lines of both runners: Swift Testing's
+# Reads the closing line of the runner, Swift Testing's:
 #   Test run with 12 tests in 3 suites passed after 0.1 seconds.
-# where 12 includes the skipped ones, and XCTest's, which comes once for each suite and last for all:
-#   Executed 3 tests, with 1 test skipped and 1 failure (0 unexpected) in 0.1 (0.1) seconds
+# where 12 includes the skipped ones.
 count_tests() {
-  local log=$1 total testing_failed testing_skipped xctest_total xctest_failed xctest_skipped skipped
-  total=$(last_number 'Test run with ([0-9]+) tests?' "$log")
-  testing_failed=$(awk '/✘ Test .* failed after / && !/✘ Test (run with|case )/ { n++ } END { print n + 0 }' "$log")
-  testing_skipped=$(count_lines '➜ Test ' "$log")
-  xctest_total=$(last_number 'Executed ([0-9]+) tests?, with' "$log")
-  xctest_failed=$(last_number 'Executed [0-9]+ tests?, with.*[^0-9]([0-9]+) failures? \(' "$log")
-  xctest_skipped=$(last_number 'Executed [0-9]+ tests?, with ([0-9]+) tests? skipped' "$log")
-
-  skipped=$((testing_skipped + xctest_skipped))
-  failed=$((testing_failed + xctest_failed + skipped))
-  passed=$((total + xctest_total - failed))
+  local log=$1 total skipped
+  total=$(sed -n -E 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
+  failed=$(awk '/✘ Test .* failed after / && !/✘ Test (run with|case )/ { n++ } END { print n + 0 }' "$log")
+  skipped=$(awk '/➜ Test / { n++ } END { print n + 0 }' "$log")
+  failed=$((failed + skipped))
+  passed=$((${total:-0} - failed))
   if [ "$skipped" -gt 0 ]; then
     say "-- skipped: $skipped. A test that did not run has not passed, so these count as failed."
-    sed -n -e '/➜ Test /p' -e '/: Test skipped - /p' "$log"
+    sed -n -e '/➜ Test /p' "$log"
   fi
 }
 
 run_tests() {
-  local log=$logs/test.log status=0
-  export NBDMOUNT NBDMOUNT_PEERS=$repo/.peers
-  (cd "$repo" && timeout --kill-after=20 "${NBDMOUNT_TEST_TIMEOUT:-2700}" swift test --skip-build "$@") \
-    >"$log" 2>&1 </dev/null || status=$?
+  local log=$logs/test.log status=0 limit=${NBDMOUNT_TEST_TIMEOUT:-2700} runner
+  # What `swift test` starts, which would write to .build, as root here.
+  runner=$(swift build --show-bin-path)/nbdmountPackageTests.xctest
+  contained '' env NBDMOUNT="$NBDMOUNT" NBDMOUNT_PEERS="$repo/.peers" \
+    timeout "$limit" "$runner" --testing-library swift-testing "$@" >"$log" 2>&1 || status=$?
   count_tests "$log"
 
   if [ "$status" -ne 0 ]; then
     say "-- failures"
     awk '
       /✘ Test |: error: |^error: |Fatal error:|Program crashed|Thread .* crashed:/ { left = 4 }
-      left > 0 && !/^(◇|✔|━|➜) |^Test (Case|Suite)/ { print; if (++lines == 200) exit }
+      left > 0 && !/^(◇|✔|━|➜) / { print; if (++lines == 200) exit }
       { left-- }' "$log"
     unfinished_tests "$log"
-    [ "$status" -ne 124 ] || say "The tests did not end within ${NBDMOUNT_TEST_TIMEOUT:-2700} s."
+    [ "$status" -ne 124 ] || say "The tests did not end within $limit s."
     say "-- all output: $log"
     # A runner that crashed leaves no count of what it did not run.
     [ "$failed" -gt 0 ] || failed=1
   fi
-  sed -n -E '/Test run with|^\t Executed/p' "$log" | tail -n 2
+  sed -n '/Test run with/p' "$log"
   if [ "$((passed + failed))" -eq 0 ]; then
     failed=1
     die "no test ran"
@@ -125,12 +134,18 @@ trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+announce
 phase "swift" prepare_swift
-phase "install" install
 swift --version 2>&1 | sed -n 1p
-phase "newer peers" "$repo/Scripts/peers.sh"
+phase "install" install
+phase "scripts" check_scripts
+phase "newer peers" fetch_peers
 phase "release build" build_nbdmount
+check_program
 phase "test build" swift_build "$logs/tests.log" --build-tests
 phase "tests" run_tests "$@"
 # Whoever names tests wants those only.
-[ "$#" -gt 0 ] || phase "allocations" "$repo/Benchmarks/check-allocations.sh"
+if [ "$#" -eq 0 ]; then
+  phase "allocations" Benchmarks/check-allocations.sh
+  [ "${CI:-}" != true ] || phase "fresh machine" Scripts/fresh.sh bookworm demo user
+fi

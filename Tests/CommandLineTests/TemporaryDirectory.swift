@@ -7,7 +7,8 @@ final class TemporaryDirectory: Sendable {
   let path: String
 
   init() throws {
-    var template = Array("/tmp/nbdmount-test.XXXXXX".utf8CString)
+    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    var template = Array("\(parent)/nbdmount-test.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
     let made = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     guard let resolved = realpath(made, nil) else { throw Errno(rawValue: errno) }

@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Glibc
 import SystemPackage
 import Testing
@@ -20,7 +21,7 @@ func message(of work: () throws -> Void) throws -> String {
 /// A directory of its own for one test, removed with what is in it.
 final class Scratch {
   let path: String
-  init() throws { path = try Syscall.makeTemporaryDirectory("/tmp/nbdmount-test-XXXXXX") }
+  init() throws { path = try Syscall.makeTemporaryDirectory(FileManager.default.temporaryDirectory.path + "/nbdmount-test-XXXXXX") }
   private var names: [String] = []
 
   func file(_ name: String) -> String {

@@ -41,7 +41,7 @@ public struct FuseConnection: Sendable {
     }
   }
 
-  /// Opens the connection's directory on a control file system that nobody else sees: not every machine has one mounted.
+  /// Opens the connection's directory on a control file system that is mounted for the moment: not every machine has one.
   private func openControl() throws -> Int32 {
     let root = "\(NSTemporaryDirectory())/nbdmount-fusectl.\(UInt64.random(in: 0 ... .max))"
     guard mkdir(root, 0o700) == 0 else { throw TestFailure.errno(root) }

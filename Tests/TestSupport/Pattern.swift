@@ -11,9 +11,12 @@ public enum Pattern {
     let key = String(format: "%032x", Int(seed) + 1)
     try await succeed(
       [
-        "sh", "-c", "openssl enc -aes-128-ctr -K \"$1\" -iv \"$1\" -in /dev/zero 2>/dev/null | head -c \"$2\" >\"$3\"",
+        "sh", "-c", "head -c \"$2\" /dev/zero | openssl enc -aes-128-ctr -K \"$1\" -iv \"$1\" -out \"$3\"",
         "sh", key, "\(size)", path,
       ], within: .seconds(120))
+    // A source that is shorter makes every comparison one of less than was meant.
+    let written = try FileManager.default.attributesOfItem(atPath: path)[.size] as? UInt64
+    guard written == size else { throw TestFailure("\(path) has \(written ?? 0) bytes, not \(size)") }
     return path
   }
 }

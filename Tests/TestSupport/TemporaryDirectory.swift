@@ -24,20 +24,38 @@ public struct TemporaryDirectory: Sendable {
     return path
   }
 
-  /// Where images go: `NBDMOUNT_TEST_DIR`, else memory where there is enough of it, else the system's choice.
-  static let root: String = {
-    if let chosen = ProcessInfo.processInfo.environment["NBDMOUNT_TEST_DIR"] { return chosen }
-    var space = statvfs()
-    let enough: UInt64 = 8 << 30
-    if statvfs("/dev/shm", &space) == 0, UInt64(space.f_bavail) * UInt64(space.f_frsize) >= enough {
-      return "/dev/shm"
+  /// Where images go: `NBDMOUNT_TEST_DIR`, else memory where there is plenty of it, else the system's choice.
+  private static let root: Result<String, TestFailure> = Result { () throws(TestFailure) in
+    if let chosen = ProcessInfo.processInfo.environment["NBDMOUNT_TEST_DIR"] {
+      try checkRoom(in: chosen)
+      return chosen
     }
-    return "/tmp"
-  }()
+    let memory = "/dev/shm"
+    if let room = room(in: memory), room >= 8 << 30 { return memory }
+    let usual = FileManager.default.temporaryDirectory.path
+    try checkRoom(in: usual)
+    return usual
+  }
+
+  /// The largest test has a source and an image of 1 GiB each.
+  private static func checkRoom(in path: String) throws(TestFailure) {
+    let needed: UInt64 = 3 << 30
+    guard let room = room(in: path) else { throw TestFailure.errno(path) }
+    guard room >= needed else {
+      throw TestFailure("the tests need \(needed >> 20) MiB in \(path), which has \(room >> 20): set NBDMOUNT_TEST_DIR")
+    }
+  }
+
+  /// Bytes that are free there; nil where that cannot be told (`errno`).
+  private static func room(in path: String) -> UInt64? {
+    var space = statvfs()
+    return statvfs(path, &space) == 0 ? UInt64(space.f_bavail) * UInt64(space.f_frsize) : nil
+  }
 
   init() throws {
-    var template = Array("\(Self.root)/nbdmount.XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw TestFailure.errno("mkdtemp in \(Self.root)") }
+    let root = try Self.root.get()
+    var template = Array("\(root)/nbdmount.XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw TestFailure.errno("mkdtemp in \(root)") }
     path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     // Some tests come in as another user.
     chmod(path, 0o755)

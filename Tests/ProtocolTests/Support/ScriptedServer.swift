@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Synchronization
 import SystemPackage
@@ -176,7 +177,7 @@ final class ScriptedServer: Sendable {
   /// - Parameter script: runs on a thread of its own for each connection whose negotiation went well; the connection is closed
   ///   when it returns.
   init(_ offer: Offer = Offer(), script: @escaping @Sendable (Connection) -> Void) throws {
-    var template = Array("/tmp/nbd-scripted-XXXXXX".utf8CString)
+    var template = Array("\(FileManager.default.temporaryDirectory.path)/nbd-scripted-XXXXXX".utf8CString)
     directory = String(cString: try #require(mkdtemp(&template)))
     let path = directory + "/socket"
     self.path = path
