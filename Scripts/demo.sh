@@ -52,10 +52,7 @@ clean_up() {
     fi
   fi
 }
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_exit clean_up
 
 # Sets NBDMOUNT, building it where the caller did not.
 prepare() {

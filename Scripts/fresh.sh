@@ -36,10 +36,7 @@ clean_up() {
   end_contained
   [ -z "$machine" ] || rm -rf -- "$machine"
 }
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_exit clean_up
 
 # The minimal system, made once. A run that is interrupted here leaves none.
 make_base() {

@@ -16,6 +16,15 @@ die() {
   exit 1
 }
 
+# on_exit FUNCTION: calls it on every way out of the script: the end, an error, Ctrl-C.
+on_exit() {
+  # shellcheck disable=SC2064
+  trap "$1" EXIT
+  trap 'exit 129' HUP
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+
 # Prints the comment at the head of the script that runs.
 usage() { sed -n -e '1d' -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"; }
 

@@ -185,10 +185,7 @@ clean_up() {
   [ -z "$server" ] || end "$server" 5
   [ -z "$scratch" ] || rm -rf -- "$scratch"
 }
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_exit clean_up
 
 # What these peers are here for: 64-bit requests (NBD_OPT_EXTENDED_HEADERS), which Debian 12's do not speak.
 check_extended_headers() {

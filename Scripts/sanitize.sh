@@ -30,10 +30,7 @@ clean_up() {
   end_contained
   [ -z "$reports" ] || rm -rf -- "$reports"
 }
-trap clean_up EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_exit clean_up
 
 prepare_swift
 install_test_packages

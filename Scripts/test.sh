@@ -130,10 +130,7 @@ run_tests() {
   [ "$failed" -eq 0 ] || die "tests failed"
 }
 
-trap finish EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_exit finish
 announce
 phase "swift" prepare_swift
 swift --version 2>&1 | sed -n 1p
