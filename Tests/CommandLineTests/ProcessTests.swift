@@ -72,6 +72,15 @@ import Testing
     #expect(ContinuousClock.now - start >= .milliseconds(100))
   }
 
+  /// A child that has ended and is not reaped would also keep the test runner's own children waiting.
+  @Test func aHelperThatWasKilledLeavesNoZombie() throws {
+    let directory = try TemporaryDirectory()
+    _ = try HelperProcess.run(["sh", "-c", "echo $$ >\(directory("pid")); exec sleep 600"], deadline: .seconds(1))
+    let text = String(decoding: try readWholeFile(directory("pid")), as: UTF8.self)
+    let pid = try #require(pid_t(text.trimmingPrefix(" ").prefix { $0.isNumber }))
+    #expect(kill(pid, 0) == -1 && errno == ESRCH)
+  }
+
   @Test func aHelperThatPrintsWithoutEndIsCutShort() throws {
     let result = try HelperProcess.run(["head", "-c", "1000000", "/dev/zero"], deadline: .seconds(30))
     #expect(result.succeeded && result.output.utf8.count == 4096)

@@ -29,6 +29,9 @@ enum HelperProcess {
   /// Between two looks at the time that is left, which others may prolong.
   private static let look = Duration.milliseconds(250)
 
+  /// How often, a millisecond apart, to look whether a child that was killed is gone.
+  private static let momentLooks = 100
+
   /// Children that were still there when they should not have been, such as one that is stuck in the kernel.
   private static let leftBehind = Mutex<[pid_t]>([])
 
@@ -62,16 +65,19 @@ enum HelperProcess {
     let hasEnded = collect(from: pipe.readEnd, into: &output, remaining)
     let text = String(decoding: output, as: UTF8.self)
     if hasEnded { return Result(end: try ProcessEnd(of: pid), output: text) }
-    // One that is stuck in the kernel does not die of it.
     kill(pid, SIGKILL)
     leave(pid)
     return Result(end: nil, output: text)
   }
 
-  /// A child that nobody waits for, to be reaped once it has ended.
+  /// Gives a child up that was killed. It is reaped at once where it dies in a moment; one that is stuck in the kernel does not
+  /// die of the signal, and is reaped later, if ever.
   static func leave(_ pid: pid_t) {
+    for _ in 0..<Self.momentLooks {
+      if waitpid(pid, nil, WNOHANG) != 0 { return }
+      usleep(1000)
+    }
     leftBehind.withLock { $0.append(pid) }
-    reap()
   }
 
   private static func reap() {
