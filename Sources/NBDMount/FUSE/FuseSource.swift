@@ -40,6 +40,7 @@ final class FuseSource: RequestSource {
   private var failedReads = 0
   /// Counts the calls of ``watch(_:)``, as the age of requests.
   private var watches: UInt32 = 0
+  private var look = CallerLook()
 
   /// - Parameters:
   ///   - session: of a clone of the device; nobody else may use it.
@@ -64,7 +65,7 @@ final class FuseSource: RequestSource {
       case .full: return .blocked(0)
       case .lost:
         blocked = nil
-        finish(waiting.token, .connectionLost, nil)
+        finish(waiting.token, .connectionLost, &loop)
       }
     }
     var count = 0
@@ -169,6 +170,7 @@ final class FuseSource: RequestSource {
     switch operation.command {
     case .read where length > Self.largestUnbuffered:
       operation.buffer = buffer(for: token, length: operation.length)
+    case .read: slots.pointer(token)?.pointee.reserved = buffers.reserve(length)
     case .write:
       if libfuse == nil, length > Self.largestCopy {
         keepPayload(&operation)
@@ -182,7 +184,7 @@ final class FuseSource: RequestSource {
     case .full:
       if operation.copiesPayload { keepPayload(&operation) }
       blocked = (token, operation)
-    case .lost: finish(token, .connectionLost, nil)
+    case .lost: finish(token, .connectionLost, &loop)
     }
   }
 
@@ -205,8 +207,11 @@ final class FuseSource: RequestSource {
   }
 
   func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer {
+    let slot = slots.pointer(token)
+    buffers.unreserve(slot?.pointee.reserved ?? 0)
+    slot?.pointee.reserved = 0
     let buffer = buffers.take(Int(length))
-    slots.pointer(token)?.pointee.buffer = buffer
+    slot?.pointee.buffer = buffer
     return buffer.start
   }
 
@@ -214,40 +219,44 @@ final class FuseSource: RequestSource {
 
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
-    if case .seek = slot.pointee.request.kind {
-      if case .ask(let request, var operation) = mount.file.proceed(slot.pointee.request, completion.outcome, extents) {
-        slot.pointee.request = request
-        operation.token = completion.token
-        switch loop.submit(operation) {
-        case .accepted: return
-        case .full:
-          // Rare, and a seek is no reason to stop reading: what is left counts as data.
-          return finish(completion.token, .failed(.ioError), nil)
-        case .lost: return finish(completion.token, .connectionLost, nil)
-        }
+    var step = mount.file.proceed(slot.pointee.request, completion.outcome, extents)
+    // A seek may go on. Whoever has given it up needs no more answers.
+    if case .ask(let request, var operation) = step, !slot.pointee.isAnswered {
+      slot.pointee.request = request
+      operation.token = completion.token
+      switch loop.submit(operation) {
+      case .accepted: return
+      // Rare, and a seek is no reason to stop reading: what is left counts as data.
+      case .full: step = mount.file.proceed(request, .failed(.ioError))
+      case .lost: step = mount.file.proceed(request, .connectionLost)
       }
-      return finish(completion.token, completion.outcome, nil, extents)
     }
-    finish(completion.token, completion.outcome, completion.data)
+    end(completion.token, step, completion.data, &loop)
   }
 
-  /// Answers a request for good.
+  /// Ends a request that was not submitted.
+  private func finish(_ token: Token, _ outcome: Outcome, _ loop: inout ReactorLoop) {
+    guard let slot = slots.pointer(token) else { return }
+    end(token, mount.file.proceed(slot.pointee.request, outcome), nil, &loop)
+  }
+
+  /// Answers a request, unless that was done, and forgets it. `data`: of a read, where it is not in the request's own buffer.
   @inline(__always)
-  private func finish(
-    _ token: Token, _ outcome: Outcome, _ data: UnsafeMutableRawPointer?, _ extents: [[Extent]] = []
+  private func end(
+    _ token: Token, _ step: FileRequest.Step, _ data: UnsafeMutableRawPointer?, _ loop: inout ReactorLoop
   ) {
     guard let slot = slots.pointer(token)?.pointee else { return }
     slots.remove(token)
-    let data = data ?? slot.buffer?.start
-    if case .reply(let answer) = mount.file.proceed(slot.request, outcome, extents) {
-      if let request = slot.libfuse {
-        atHand = slot.unique
-        FuseReply(request).answer(answer, data: data)
-      } else {
-        reply(slot.unique, answer, data)
-      }
-    }
-    if let buffer = slot.buffer { buffers.give(buffer) }
+    if !slot.isAnswered, case .reply(let answer) = step { reply(slot, answer, data ?? slot.buffer?.start) }
+    if let hold = slot.hold { loop.gate.release(hold) }
+    if let buffer = slot.buffer { buffers.give(buffer) } else { buffers.unreserve(slot.reserved) }
+  }
+
+  @inline(__always)
+  private func reply(_ slot: RequestSlots.Slot, _ answer: FileRequest.Answer, _ data: UnsafeMutableRawPointer?) {
+    guard let request = slot.libfuse else { return reply(slot.unique, answer, data) }
+    atHand = slot.unique
+    FuseReply(request).answer(answer, data: data)
   }
 
   @inline(__always)
@@ -270,18 +279,39 @@ final class FuseSource: RequestSource {
 
   var hasRequests: Bool { slots.count > 0 }
 
-  /// Lets go of requests whose callers are being killed: see ``CallerWatch`` for why only those.
+  /// Answers the requests of callers that are being killed: see ``CallerWatch`` for why only those.
   func watch(_ loop: inout ReactorLoop) {
     watches &+= 1
-    let now = watches
-    for token in slots.tokens(where: { now &- $0.born >= 2 && CallerWatch.isBeingKilled($0.process) }) {
-      if blocked?.token == token {
-        blocked = nil
-        finish(token, .abandoned, nil)
-      } else {
-        loop.machine.abandon(token)
-      }
+    look.begin()
+    for token in slots.tokens(where: { !$0.isAnswered && watches &- $0.born >= 2 && look.isBeingKilled($0.process) }) {
+      leave(token, &loop)
     }
+  }
+
+  /// The caller of a request is being killed. It is told so at once; what was sent goes on, and counts as it really ends. So does
+  /// a flush in any case: it covers what others have written too.
+  private func leave(_ token: Token, _ loop: inout ReactorLoop) {
+    guard let slot = slots.pointer(token) else { return }
+    let isUnsent: Bool
+    if case .sync = slot.pointee.request.kind {
+      isUnsent = false
+    } else if blocked?.token == token {
+      blocked = nil
+      isUnsent = true
+    } else {
+      isUnsent = loop.drop(token)
+    }
+    guard !isUnsent else { return end(token, .reply(.error(EINTR)), nil, &loop) }
+    // Before anybody learns of it, who could write the same bytes next.
+    if let range = slot.pointee.request.changes { slot.pointee.hold = loop.gate.hold(range) }
+    if var buffer = slot.pointee.buffer {
+      buffers.disown(&buffer)
+      slot.pointee.buffer = buffer
+    }
+    buffers.unreserve(slot.pointee.reserved)
+    slot.pointee.reserved = 0
+    slot.pointee.isAnswered = true
+    reply(slot.pointee, .error(EINTR), nil)
   }
 
   // MARK: The thread's own source

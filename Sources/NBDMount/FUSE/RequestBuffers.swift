@@ -16,6 +16,8 @@ struct RequestBuffers: ~Copyable {
     let start: UnsafeMutableRawPointer
     /// Bytes of data that it is for, of one in the pool; 0 for a large one.
     let pooled: Int
+    /// See ``RequestBuffers/disown(_:)``.
+    fileprivate(set) var isDisowned = false
   }
 
   /// The kernel copies huge pages with less work for each page: `madvise(2)`.
@@ -30,6 +32,10 @@ struct RequestBuffers: ~Copyable {
   private var pool: BufferPool
   /// Bytes that the pool's buffers in use may still take.
   private var pooledRoom: Int
+  /// Bytes that disowned buffers may still take.
+  private var disownedRoom: Int
+  /// Large buffers that there are too many, since disowned ones came back.
+  private var surplus = 0
 
   /// - Parameters:
   ///   - largest: bytes of the largest payload; rounded up to pages, and to what the kernel wants for its other requests.
@@ -46,9 +52,13 @@ struct RequestBuffers: ~Copyable {
     large = (0..<count).reversed().map { [memory] in memory + $0 * stride + Self.page }
     pool = BufferPool(limit: budget, headroom: Self.page)
     pooledRoom = budget
+    disownedRoom = budget
   }
 
-  deinit { memory.deallocate() }
+  deinit {
+    for start in large where !own.contains(start) { munmap(start - Self.page, pool.cost(largest)) }
+    memory.deallocate()
+  }
 
   /// Whatever the next request is, there is memory for it.
   var haveRoom: Bool { pooledRoom > 0 && !large.isEmpty }
@@ -63,14 +73,48 @@ struct RequestBuffers: ~Copyable {
     return Buffer(start: pool.take(length), pooled: length)
   }
 
+  /// Keeps room for a buffer of `length` bytes that may be needed, or not. Returns how much, for ``unreserve(_:)``.
+  @inline(__always)
+  mutating func reserve(_ length: Int) -> Int {
+    let cost = pool.cost(length)
+    pooledRoom -= cost
+    return cost
+  }
+
+  @inline(__always)
+  mutating func unreserve(_ cost: Int) { pooledRoom += cost }
+
   mutating func give(_ buffer: Buffer) {
     if buffer.pooled == 0 {
       large.append(buffer.start)
+      if buffer.isDisowned {
+        disownedRoom += pool.cost(largest)
+        surplus += 1
+      }
+      while surplus > 0, let index = large.lastIndex(where: { [own] in !own.contains($0) }) {
+        pool.give(large.remove(at: index), largest)
+        surplus -= 1
+      }
     } else {
-      pooledRoom += pool.cost(buffer.pooled)
+      let cost = pool.cost(buffer.pooled)
+      if buffer.isDisowned { disownedRoom += cost } else { pooledRoom += cost }
       pool.give(buffer.start, buffer.pooled)
     }
   }
+
+  /// The caller is gone, and the server has not answered: from here on `buffer` does not take the room of others, as far as as
+  /// much memory again as the budget goes. Else a server that hangs would have no more requests read, and a process that is
+  /// killed does not end before its last one is answered, the flush of its file.
+  mutating func disown(_ buffer: inout Buffer) {
+    let cost = pool.cost(buffer.pooled == 0 ? largest : buffer.pooled)
+    guard !buffer.isDisowned, cost <= disownedRoom else { return }
+    disownedRoom -= cost
+    buffer.isDisowned = true
+    if buffer.pooled == 0 { large.append(pool.take(largest)) } else { pooledRoom += cost }
+  }
+
+  /// Where the large buffers are that did not come from the pool, in place of a disowned one.
+  private var own: Range<UnsafeMutableRawPointer> { memory..<(memory + count * (Self.page + largest)) }
 
   /// Whether a write of `length` bytes should keep the large buffer that it was read to, rather than be copied to one of
   /// its own size. Small ones may take half of them.

@@ -16,6 +16,12 @@ struct RequestSlots: ~Copyable {
     var born: UInt32
     /// Where the data of a read goes, or of a write lies.
     var buffer: RequestBuffers.Buffer?
+    /// Room that is kept for the data of a read that has no buffer yet.
+    var reserved = 0
+    /// The caller was being killed, and was told so. What the server says still counts, and nobody hears of it.
+    var isAnswered = false
+    /// Holds what a request that was answered early may still write.
+    var hold: RangeGate.Hold?
   }
 
   /// As many as a connection takes commands.
@@ -80,5 +86,15 @@ struct RequestSlots: ~Copyable {
       found.append(Token(.source, UInt(generations[index]) << 32 | UInt(index)))
     }
     return found
+  }
+}
+
+extension FileRequest {
+  /// The bytes of the file that it may change; nil where it changes none.
+  var changes: Range<UInt64>? {
+    switch kind {
+    case .write, .zero: offset..<(offset + length)
+    case .read, .sync, .seek: nil
+    }
   }
 }

@@ -166,9 +166,9 @@ final class ExportFile: Sendable {
     case .read:
       return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
     case .write(let isDurable, let isOverrun):
+      changed(request.length)
       guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
       if !isDurable { tracker.wrote(request.offset, request.length) }
-      changed(request.length)
       if isOverrun {
         overrunTime.store(Self.seconds(), ordering: .relaxed)
         return .reply(.error(ENOSPC))
@@ -178,16 +178,17 @@ final class ExportFile: Sendable {
       let isDurable = tracker.endFlush(flush, succeeded: outcome.isSuccess)
       return .reply(isDurable ? .success : .error(outcome.isSuccess ? EIO : outcome.errno))
     case .zero:
+      changed(0)
       guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
       tracker.wrote(request.offset, request.length)
-      changed(0)
       return .reply(.success)
     case .seek(let forData, let generation):
       return proceed(from: request.offset, forData, generation, outcome, extents)
     }
   }
 
-  /// The server has done what changes the file. `allocated`: bytes that are no hole any more.
+  /// The server has done what changes the file, or may have: what failed may be done in part, or later. `allocated`: bytes that
+  /// are no hole any more.
   private func changed(_ allocated: UInt64) {
     if allocated > 0 { allocation.wrote(allocated) }
     extents.invalidate()

@@ -48,7 +48,7 @@ struct Served: Sendable {
     case .threads:
       connections = try ConnectionSet(opened)
       do throws(NBDError) {
-        mount = Mount(file, .threads(try ThreadsEngine(file, connections)), mountOptions)
+        mount = Mount(file, .threads(ThreadsEngine(file, connections)), mountOptions)
         session = try FuseSession(mount, arguments: arguments)
         try session.mount(at: mountpoint.path)
       } catch {

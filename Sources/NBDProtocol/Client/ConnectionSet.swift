@@ -55,26 +55,25 @@ package final class ConnectionSet: Sendable {
   package var traffic: UInt64 { reactors.reduce(0) { $0 &+ $1.traffic.load(ordering: .relaxed) } }
 
   /// Carries out `operation` and blocks until it is done. Returns the extents of a block status operation, by context.
-  /// The closures are those of ``run(_:interruptible:settled:)``.
   @discardableResult
-  package func perform(
-    _ operation: Operation, interruptible: (Canceller) -> Void = { _ in }, settled: () -> Void = {}
-  ) throws(NBDError) -> [[Extent]] {
+  package func perform(_ operation: Operation) throws(NBDError) -> [[Extent]] {
     try export.check(operation)
-    let (outcome, extents) = run(operation, interruptible: interruptible, settled: settled)
+    let (outcome, extents) = run(operation)
     try check(outcome)
     return extents
   }
 
   /// Carries out `operation`, which ``Export/check(_:)`` has passed, and blocks until it is done.
   ///
+  /// Where that is on behalf of a caller who may go, because it is being killed, what was sent is still waited for: it cannot be
+  /// called back, and its real outcome counts. Meanwhile nobody else writes there: see ``RangeGate``. What changes the export
+  /// and was not sent yet ends with ``Outcome/abandoned``.
+  ///
   /// - Parameters:
-  ///   - interruptible: called once the operation is submitted, with the means to abandon it from another thread. The
-  ///     canceller is good until `settled` returns.
-  ///   - settled: called when the operation is done, and before its memory goes; it has to make sure that no other thread
-  ///     uses the canceller any more.
+  ///   - isGone: asked every ``watchMilliseconds`` until it says that the caller goes.
+  ///   - gone: called then, once: from here on the caller may be told that its wait is over.
   package func run(
-    _ operation: Operation, interruptible: (Canceller) -> Void = { _ in }, settled: () -> Void = {}
+    _ operation: Operation, isGone: () -> Bool = { false }, gone: () -> Void = {}
   ) -> (Outcome, [[Extent]]) {
     guard let reactor = reactor(for: operation.command) else { return (.connectionLost, []) }
     var pending = PendingOperation(operation, waiter: .thread)
@@ -82,12 +81,27 @@ package final class ConnectionSet: Sendable {
       sem_init(&pointer.pointee.semaphore, 0, 0)
       pointer.pointee.operation.token = pointer.token
       reactor.submit(pointer)
-      interruptible(Canceller(pending: pointer, mailbox: reactor.mailbox))
-      waitForSemaphore(&pointer.pointee.semaphore)
-      settled()
+      var isLeft = false
+      var hold: RangeGate.Hold?
+      while !waitForSemaphore(&pointer.pointee.semaphore, milliseconds: Int(watchMilliseconds)) {
+        guard !isLeft, isGone() else { continue }
+        isLeft = true
+        hold = leave(pointer)
+        gone()
+      }
+      if let hold { gate.release(hold) }
       sem_destroy(&pointer.pointee.semaphore)
     }
     return (pending.outcome, pending.extents)
+  }
+
+  /// Nobody wants `pending` any more: drops it where it was not sent, and else holds what it may change.
+  private func leave(_ pending: UnsafeMutablePointer<PendingOperation>) -> RangeGate.Hold? {
+    guard pending.pointee.operation.command.mutates else { return nil }
+    guard pending.pointee.drop() else { return gate.hold(pending.pointee.operation.range) }
+    // One of them has it waiting.
+    for reactor in reactors { reactor.mailbox.gateChanged() }
+    return nil
   }
 
   /// Carries out `operation` without blocking a thread.
@@ -131,14 +145,4 @@ package final class ConnectionSet: Sendable {
   }
 
   private func lostError() -> NBDError { failure ?? .disconnected("there is no connection to the server") }
-}
-
-/// Abandons an operation that another thread waits for.
-package struct Canceller {
-  let pending: UnsafeMutablePointer<PendingOperation>
-  let mailbox: Mailbox
-
-  /// Ends the wait with ``NBDError/abandoned``, unless the operation is done already. Blocks for a turn of the
-  /// reactor, which never waits for the server.
-  package func cancel() { mailbox.cancel(pending) }
 }

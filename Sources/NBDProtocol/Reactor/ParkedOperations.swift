@@ -14,11 +14,9 @@ struct ParkedOperations {
 
   mutating func append(_ operation: Operation) { operations.append(operation) }
 
-  /// Takes out the operation of `token`. False where it does not wait here.
-  mutating func remove(_ token: Token) -> Bool {
-    guard let index = operations.firstIndex(where: { $0.token == token }) else { return false }
-    operations.remove(at: index)
-    return true
+  /// Takes out the oldest operation that `condition` holds for.
+  mutating func removeFirst(where condition: (Operation) -> Bool) -> Operation? {
+    operations.firstIndex(where: condition).map { operations.remove(at: $0) }
   }
 
   /// Takes out the oldest operation that waits for nothing any more.

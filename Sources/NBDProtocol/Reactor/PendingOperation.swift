@@ -6,7 +6,7 @@ import Synchronization
 /// It lives at a fixed address, usually on the waiting thread's stack, from ``Mailbox/submit(_:)`` until it was
 /// signalled: the reactor holds a bare pointer to it. That is safe because whoever submits does not return before the signal,
 /// and the reactor signals each one exactly once, also when the connection is lost.
-package struct PendingOperation {
+package struct PendingOperation: ~Copyable {
   /// How the submitter learns of the end.
   enum Waiter {
     /// A thread in `sem_wait`.
@@ -26,12 +26,33 @@ package struct PendingOperation {
   var next: UnsafeMutablePointer<PendingOperation>?
   var waiter: Waiter
   var semaphore = sem_t()
-  /// It has passed the export's ``RangeGate``, which is asked once.
-  var hasPassedGate = false
+  /// Where it is with the export's ``RangeGate``: 0 before it, then for good one of the others. Whoever waits may want to drop
+  /// it in the moment in which the reactor lets it pass.
+  private let passage: Atomic<UInt8>
+  private static var hasPassed: UInt8 { 1 }
+  private static var isDropped: UInt8 { 2 }
 
-  init(_ operation: Operation, waiter: Waiter) {
+  /// - Parameter hasPassedGate: it was asked already; an operation passes once.
+  init(_ operation: Operation, waiter: Waiter, hasPassedGate: Bool = false) {
     self.operation = operation
     self.waiter = waiter
+    passage = Atomic(hasPassedGate ? Self.hasPassed : 0)
+  }
+
+  var hasPassedGate: Bool { passage.load(ordering: .acquiring) == Self.hasPassed }
+
+  /// Nobody wants it any more, and it was not sent.
+  var isDropped: Bool { passage.load(ordering: .acquiring) == Self.isDropped }
+
+  /// Lets it pass the gate. False where it was dropped.
+  func pass() -> Bool {
+    let state = passage.compareExchange(expected: 0, desired: Self.hasPassed, ordering: .acquiringAndReleasing).original
+    return state != Self.isDropped
+  }
+
+  /// Has it end without being sent. False where it has passed the gate: then it goes on.
+  func drop() -> Bool {
+    passage.compareExchange(expected: 0, desired: Self.isDropped, ordering: .acquiringAndReleasing).exchanged
   }
 }
 
@@ -65,19 +86,8 @@ package final class Mailbox: Sendable {
   /// Operations of this reactor that another one has carried out.
   private let returned = Atomic<UInt>(0)
   private let isSleeping = Atomic<Bool>(false)
-  private let hasCancellations = Atomic<Bool>(false)
   private let hasGateChanged = Atomic<Bool>(false)
-  /// Nil once nobody looks at them any more.
-  private let cancellations = Mutex<[Cancellation]?>([])
   let wakeup: Wakeup
-
-  /// A request to let go of an operation, and where to say that this was done.
-  struct Cancellation: Sendable {
-    var token: Token
-    /// A `sem_t` of the thread that waits for the answer. It outlives the cancellation for the same reason as
-    /// ``PendingOperation`` does.
-    var acknowledged: UInt
-  }
 
   init() throws(NBDError) { wakeup = try Wakeup() }
 
@@ -107,26 +117,6 @@ package final class Mailbox: Sendable {
       if exchanged { return true }
       expected = current
     }
-  }
-
-  /// Asks the reactor to abandon an operation and waits until it has seen that. The operation may have completed in
-  /// the meantime; it is signalled once in either case.
-  func cancel(_ pending: UnsafeMutablePointer<PendingOperation>) {
-    var acknowledged = sem_t()
-    sem_init(&acknowledged, 0, 0)
-    withUnsafeMutablePointer(to: &acknowledged) { semaphore in
-      let cancellation = Cancellation(token: pending.token, acknowledged: UInt(bitPattern: semaphore))
-      let isTaken = cancellations.withLock { list in
-        list?.append(cancellation)
-        return list != nil
-      }
-      // A reactor that has ended has signalled all its operations.
-      guard isTaken else { return }
-      hasCancellations.store(true, ordering: .sequentiallyConsistent)
-      wake()
-      waitForSemaphore(semaphore)
-    }
-    sem_destroy(&acknowledged)
   }
 
   /// Has the reactor look again at what it has parked.
@@ -178,28 +168,10 @@ package final class Mailbox: Sendable {
     return oldest
   }
 
-  @inline(__always)
-  func takeCancellations() -> [Cancellation] {
-    guard hasCancellations.load(ordering: .relaxed) else { return [] }
-    hasCancellations.store(false, ordering: .sequentiallyConsistent)
-    return cancellations.withLock { list in
-      defer { if list != nil { list = [] } }
-      return list ?? []
-    }
-  }
-
   /// Whether ``gateChanged()`` was called since the last time.
   @inline(__always)
   func takeGateChange() -> Bool {
     hasGateChanged.load(ordering: .relaxed) && hasGateChanged.exchange(false, ordering: .sequentiallyConsistent)
-  }
-
-  /// The reactor ends: takes the last cancellations and refuses all that come later.
-  func closeCancellations() -> [Cancellation] {
-    cancellations.withLock { list in
-      defer { list = nil }
-      return list ?? []
-    }
   }
 
   /// The reactor is about to sleep. False where something has come in between: then it must not.
@@ -207,7 +179,6 @@ package final class Mailbox: Sendable {
     isSleeping.store(true, ordering: .sequentiallyConsistent)
     if top.load(ordering: .sequentiallyConsistent) > Self.closed
       || returned.load(ordering: .sequentiallyConsistent) != 0
-      || hasCancellations.load(ordering: .sequentiallyConsistent)
       || hasGateChanged.load(ordering: .sequentiallyConsistent)
     {
       isSleeping.store(false, ordering: .relaxed)

@@ -10,11 +10,16 @@ extension ReactorLoop {
     return parked.overlaps(operation) || reactor.isBlocked(operation)
   }
 
-  /// The same for an operation from the mailbox, which may have passed the gate on its way.
-  func mustWait(_ pending: UnsafeMutablePointer<PendingOperation>) -> Bool {
-    guard !pending.pointee.hasPassedGate else { return false }
-    if mustWait(pending.pointee.operation) { return true }
-    pending.pointee.hasPassedGate = true
+  /// Has the first operation of the backlog pass the gate. False where it waits, or has ended, instead.
+  mutating func pass(_ pending: UnsafeMutablePointer<PendingOperation>) -> Bool {
+    if !pending.pointee.hasPassedGate, mustWait(pending.pointee.operation) {
+      backlog.removeFirst()
+      park(pending.pointee.operation)
+      return false
+    }
+    if pending.pointee.pass() { return true }
+    backlog.removeFirst()
+    deliver(pending, .abandoned)
     return false
   }
 
@@ -33,6 +38,10 @@ extension ReactorLoop {
       return true
     }
     var worked = false
+    while let dropped = parked.removeFirst(where: \.isDropped) {
+      end(dropped, .abandoned)
+      worked = true
+    }
     while let operation = parked.next(isBlocked: { [reactor] in reactor.isBlocked($0) }) {
       submitParked(operation)
       worked = true
@@ -41,23 +50,43 @@ extension ReactorLoop {
   }
 
   private mutating func submitParked(_ operation: Operation) {
-    if operation.token.origin == .mailbox, let pending = UnsafeMutablePointer<PendingOperation>(operation.token) {
-      pending.pointee.hasPassedGate = true
+    if let pending = operation.pending {
+      guard pending.pointee.pass() else { return end(operation, .abandoned) }
       pending.pointee.next = nil
-      return backlog.append(pending)
+      backlog.append(pending)
+    } else if let peer = peers.choose(for: operation.command, of: reactor.export) {
+      handOut(operation, to: peer)
+    } else {
+      end(operation, .connectionLost)
     }
-    guard let peer = peers.choose(for: operation.command, of: reactor.export) else { return end(operation) }
-    handOut(operation, to: peer)
   }
 
   /// Ends the operations that wait, because there will be no connection for them.
   mutating func endParked() {
-    for operation in parked.takeAll() { end(operation) }
+    for operation in parked.takeAll() { end(operation, .connectionLost) }
   }
 
-  private mutating func end(_ operation: Operation) {
-    complete(Completion(token: operation.token, outcome: .connectionLost, data: nil))
+  private mutating func end(_ operation: Operation, _ outcome: Outcome) {
+    complete(Completion(token: operation.token, outcome: outcome, data: nil))
   }
+
+  // MARK: For the source
+
+  /// The export's gate, for the ranges of operations that nobody waits for any more.
+  package var gate: RangeGate { reactor.gate }
+
+  /// Takes back an operation of the source that waits and was not sent. False where it was: then its completion comes.
+  package mutating func drop(_ token: Token) -> Bool { parked.removeFirst { $0.token == token } != nil }
+}
+
+extension Operation {
+  /// Where it came with the mailbox.
+  fileprivate var pending: UnsafeMutablePointer<PendingOperation>? {
+    token.origin == .mailbox ? UnsafeMutablePointer(token) : nil
+  }
+
+  /// Whoever waited for it has dropped it.
+  fileprivate var isDropped: Bool { pending?.pointee.isDropped ?? false }
 }
 
 extension Reactor {

@@ -33,14 +33,14 @@ extension ReactorLoop {
   /// Leaves an operation of the source, which has passed the gate, in the mailbox of `peer`, which may be this reactor.
   mutating func handOut(_ operation: Operation, to peer: Reactor) {
     let pending = UnsafeMutablePointer<PendingOperation>.allocate(capacity: 1)
-    pending.initialize(to: PendingOperation(operation, waiter: .reactor(reactor.mailbox, operation.token)))
+    pending.initialize(
+      to: PendingOperation(operation, waiter: .reactor(reactor.mailbox, operation.token), hasPassedGate: true))
     if operation.command == .read, operation.buffer == nil {
       pending.pointee.operation.buffer = source?.buffer(for: operation.token, length: operation.length)
     }
     // The peer would come too late to copy it.
     if operation.copiesPayload { source?.keepPayload(&pending.pointee.operation) }
     pending.pointee.operation.token = pending.token
-    pending.pointee.hasPassedGate = true
     handedOut += 1
     peer.submit(pending)
   }
@@ -49,18 +49,12 @@ extension ReactorLoop {
 
   /// Takes what other threads have left. Returns whether there was anything.
   mutating func takeMailbox() -> Bool {
-    // Taken before the operations: whatever these cancel was left in the mailbox before them, and so is found below.
-    let cancellations = reactor.mailbox.takeCancellations()
-    var worked = !cancellations.isEmpty
+    var worked = false
     if reactor.mailbox.takeGateChange(), retryParked() { worked = true }
     backlog.append(reactor.mailbox.takeAll())
     while let pending = backlog.first {
       if isConnected, !isShuttingDown {
-        if mustWait(pending) {
-          backlog.removeFirst()
-          park(pending.pointee.operation)
-          continue
-        }
+        guard pass(pending) else { continue }
         guard machine.submit(pending.pointee.operation) else { break }
         backlog.removeFirst()
       } else {
@@ -69,7 +63,6 @@ extension ReactorLoop {
       }
       worked = true
     }
-    for cancellation in cancellations { cancel(cancellation) }
     var returned = reactor.mailbox.takeReturned()
     while let pending = returned {
       returned = pending.pointee.next
@@ -99,17 +92,6 @@ extension ReactorLoop {
     pending.deallocate()
   }
 
-  mutating func cancel(_ cancellation: Mailbox.Cancellation) {
-    let target = UnsafeMutablePointer<PendingOperation>(cancellation.token)
-    if let target, backlog.remove(target) {
-      deliver(target, .abandoned)
-    } else if isConnected {
-      machine.abandon(cancellation.token)
-      drainEvents()
-    }
-    if let semaphore = UnsafeMutablePointer<sem_t>(bitPattern: cancellation.acknowledged) { sem_post(semaphore) }
-  }
-
   // MARK: Outcomes
 
   @inline(__always)
@@ -136,7 +118,7 @@ extension ReactorLoop {
     reactor.lost(.disconnected("the server is shutting down"))
   }
 
-  private func deliver(_ pending: UnsafeMutablePointer<PendingOperation>, _ outcome: Outcome) {
+  func deliver(_ pending: UnsafeMutablePointer<PendingOperation>, _ outcome: Outcome) {
     reactor.load.subtract(1, ordering: .relaxed)
     pending.signal(outcome)
   }
@@ -161,19 +143,5 @@ struct Backlog {
   mutating func removeFirst() {
     first = first?.pointee.next
     if first == nil { last = nil }
-  }
-
-  /// Takes `target` out, where it is in here.
-  mutating func remove(_ target: UnsafeMutablePointer<PendingOperation>) -> Bool {
-    var previous: UnsafeMutablePointer<PendingOperation>?
-    var link = first
-    while let current = link, current != target {
-      previous = current
-      link = current.pointee.next
-    }
-    guard link == target else { return false }
-    if let previous { previous.pointee.next = target.pointee.next } else { first = target.pointee.next }
-    if last == target { last = previous }
-    return true
   }
 }

@@ -233,6 +233,5 @@ package struct ReactorLoop: ~Copyable {
     while handedOut > 0 {
       if !takeMailbox() { sleep(milliseconds: 50) }
     }
-    for cancellation in reactor.mailbox.closeCancellations() { cancel(cancellation) }
   }
 }

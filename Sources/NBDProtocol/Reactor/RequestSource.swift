@@ -28,7 +28,7 @@ package protocol RequestSource: AnyObject {
 }
 
 /// Between two calls of ``RequestSource/watch(_:)``.
-let watchMilliseconds: Int32 = 300
+package let watchMilliseconds: Int32 = 300
 
 /// What became of a look at a source's descriptor.
 package enum RequestReading {

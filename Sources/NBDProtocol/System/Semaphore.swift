@@ -23,20 +23,23 @@ package final class Semaphore: @unchecked Sendable {
 
   /// Waits at most `milliseconds`. False where they passed without a signal.
   @discardableResult
-  package func wait(milliseconds: Int) -> Bool {
-    var until = timespec()
-    clock_gettime(CLOCK_REALTIME, &until)
-    let nanoseconds = until.tv_nsec + (milliseconds % 1000) * 1_000_000
-    until.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
-    until.tv_nsec = nanoseconds % 1_000_000_000
-    while sem_timedwait(semaphore, &until) == -1 {
-      if errno != EINTR { return false }
-    }
-    return true
-  }
+  package func wait(milliseconds: Int) -> Bool { waitForSemaphore(semaphore, milliseconds: milliseconds) }
 }
 
 /// `sem_wait(3)` through any number of signals.
 func waitForSemaphore(_ semaphore: UnsafeMutablePointer<sem_t>) {
   while sem_wait(semaphore) == -1 && errno == EINTR {}
+}
+
+/// The same for at most `milliseconds`. False where they passed without a signal.
+func waitForSemaphore(_ semaphore: UnsafeMutablePointer<sem_t>, milliseconds: Int) -> Bool {
+  var until = timespec()
+  clock_gettime(CLOCK_REALTIME, &until)
+  let nanoseconds = until.tv_nsec + (milliseconds % 1000) * 1_000_000
+  until.tv_sec += milliseconds / 1000 + nanoseconds / 1_000_000_000
+  until.tv_nsec = nanoseconds % 1_000_000_000
+  while sem_timedwait(semaphore, &until) == -1 {
+    if errno != EINTR { return false }
+  }
+  return true
 }
