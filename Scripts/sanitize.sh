@@ -46,6 +46,8 @@ options=(
   TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.supp"
   ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
   NBDMOUNT="$scratch/debug/nbdmount" NBDMOUNT_PEERS="$repo/.peers"
+  # Swift's runtime leaves crashes to the sanitizer, and nbdmount, which sees that it was told so, does not interfere.
+  SWIFT_BACKTRACE=enable=no
 )
 # libfuse ends its workers with pthread_cancel, which the thread sanitizer does not survive ("finished with ignores
 # enabled").

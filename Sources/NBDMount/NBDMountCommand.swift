@@ -5,10 +5,13 @@ import NBDProtocol
 @main
 struct NBDMountCommand {
   static func main() {
+    do throws(NBDError) { try Surroundings.settle() } catch {
+      Diagnostics.error("\(error)")
+      exit(1)
+    }
     Helper.carryOut(CommandLine.arguments)
-    // Both before any thread is made: threads inherit the signal mask, and the environment must not change under them.
+    // Before any thread is made, since threads inherit the mask.
     TerminationSignals.block()
-    let readiness = Readiness()
     switch CommandLineOutcome(arguments: Array(CommandLine.arguments.dropFirst())) {
     case .show(let text):
       print(text)
@@ -17,16 +20,31 @@ struct NBDMountCommand {
       Diagnostics.error(line)
       exit(1)
     case .mount(let configuration):
-      exit(mount(configuration, readiness))
+      exit(mount(configuration))
     }
   }
 
-  private static func mount(_ configuration: MountConfiguration, _ readiness: Readiness) -> Int32 {
+  private static func mount(_ given: MountConfiguration) -> Int32 {
     do {
-      if configuration.runsInBackground, !readiness.isBackground {
-        return try Background.launch(arguments: CommandLine.arguments, started: endTogether).exitStatus
+      // Before any thread is made, like all that changes the environment.
+      let pipe = ReadyPipe.takeFromEnvironment()
+      let (isBackground, moved) =
+        switch pipe {
+        case .some(let pipe): (true, pipe.server)
+        case .none: (false, nil)
+        }
+      var configuration = given
+      if case .fd(let number) = given.server, number < StandardStreams.end {
+        configuration.server = .fd(try moved ?? StandardStreams.vacate(number))
       }
+      if configuration.runsInBackground, !isBackground {
+        return try Background.launch(
+          arguments: CommandLine.arguments, server: configuration.server.descriptor, started: endTogether
+        ).exitStatus
+      }
+      let readiness = Readiness(pipe)
       Diagnostics.bootstrap(verbose: configuration.isVerbose)
+      Surroundings.becomeIOFlusher()
       return try MountRunner(configuration: configuration).run(readiness)
     } catch {
       Diagnostics.error("\(error)")

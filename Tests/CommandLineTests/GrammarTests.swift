@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import NBDMount
@@ -48,7 +49,7 @@ private func configuration(_ line: String) throws -> MountConfiguration {
       result
         == MountConfiguration(
           server: .uri("nbd://h"), exportName: nil, mountpoint: "dir",
-          connections: MountConfiguration.defaultConnections, isReadOnly: false,
+          connections: min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))), isReadOnly: false,
           engine: .reactor, cache: nil, fuse: FuseOptions(), debugsFuse: false, isSingleThreaded: false,
           isVerbose: false, pidFile: nil, runsInBackground: false, busyPollMicroseconds: nil, readAhead: nil))
   }
@@ -92,10 +93,10 @@ private func configuration(_ line: String) throws -> MountConfiguration {
   }
 
   @Test(arguments: [
-    ("", "missing MOUNTPOINT"), ("-r", "missing MOUNTPOINT"), ("dir", "missing the server"),
+    ("", "--help"), ("-r", "missing MOUNTPOINT"), ("dir", "missing the server"),
     ("--bogus dir nbd://h", "--bogus"), ("-x dir nbd://h", "-x"),
-    ("dir -r nbd://h", "before MOUNTPOINT"), ("dir nbd://h -r", "before MOUNTPOINT"),
-    ("dir --bogus x", "unknown mode --bogus"), ("dir somewhere", "not a URI"),
+    ("dir --bogus x", "unknown option --bogus"), ("dir somewhere", "not a URI"), ("dir nbd://h x", "unexpected x"),
+    ("-- dir nbd://h -r", "unexpected -r"), ("dir [ nbdkit ] -r", "missing ]"), ("dir nbd://h --fd 3", "unexpected --fd"),
     ("dir [ nbdkit", "missing ]"), ("dir [ ]", "needs a command"), ("dir [", "missing ]"),
     ("dir --command", "needs a command"), ("dir --socket-activation", "needs a command"),
     ("dir --fd", "--fd needs N"), ("dir --fd x", "x is not a file descriptor"), ("dir --fd -1", "-1 is not"),
@@ -136,10 +137,14 @@ private func configuration(_ line: String) throws -> MountConfiguration {
       Issue.record("\(line) came to \(outcome(line))")
       return
     }
-    for part in ["EXAMPLES", "--unix SOCKET", "--connections", "--background", "--read-only", "fusermount3 -u"] {
+    for part in [
+      "EXAMPLES", "--unix SOCKET", "--connections", "--background", "--read-only", "fusermount3 -u", "--socket-activation",
+    ] {
       #expect(text.contains(part), "\(part)")
     }
-    #expect(text.split(separator: "\n").allSatisfy { $0.count <= 90 })
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    #expect(lines.allSatisfy { $0.count <= 80 })
+    #expect(lines.count <= 50)
   }
 
   @Test func otherRequestsAreShown() {
@@ -153,24 +158,6 @@ private func configuration(_ line: String) throws -> MountConfiguration {
       }
       #expect(script.contains("nbdmount") && script.contains("busy-poll-us"))
     }
-  }
-
-  @Test func joinedMountOptionsAreOursOnlyBeforeTheMountpoint() throws {
-    #expect(OptionSpelling.normalized(["-ro", "-oa=b"]) == ["-ro", "-o", "a=b"])
-    #expect(OptionSpelling.normalized(["-P", "-oa=b", "-oc=d"]) == ["-P", "-oa=b", "-o", "c=d"])
-    let result = try configuration("-ouid=1 dir --command prog -ogid=2")
-    #expect(result.server == .command(["prog", "-ogid=2"]) && result.fuse.userID == 1)
-    #expect(try configuration("-- -odir=x nbd://h").mountpoint == "-odir=x")
-  }
-
-  @Test func everyOptionThatTakesAValueIsKnownToDoSo() {
-    var inHelp: Set<String> = []
-    for line in MountCommand.helpMessage().split(separator: "\n") where line.hasPrefix("  -") {
-      // "-C, --connections <N>  Explanation": the names end at the value's bracket.
-      guard let bracket = line.firstIndex(of: "<") else { continue }
-      for word in line[..<bracket].split(whereSeparator: { $0 == " " || $0 == "," }) { inHelp.insert(String(word)) }
-    }
-    #expect(inHelp == OptionSpelling.takingValue)
   }
 
   @Test func byteSizes() {

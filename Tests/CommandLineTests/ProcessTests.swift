@@ -109,9 +109,9 @@ import Testing
 
   @Test func backgroundWaitsForTheReadyMark() throws {
     // The child's side of the protocol, spoken by a shell: one byte on the descriptor that the variable names.
-    let ready = "printf R >/proc/self/fd/$\(Background.variable)"
+    let ready = "printf R >/proc/self/fd/${\(Background.variable)%%,*}"
     try expectReady(script: ready)
-    for script in ["exit 0", "exit 7", "printf X >/proc/self/fd/$\(Background.variable)"] {
+    for script in ["exit 0", "exit 7", "printf X >/proc/self/fd/${\(Background.variable)%%,*}"] {
       let outcome = try Background.launch(arguments: ["sh", "-c", script], executable: "/bin/sh")
       #expect(outcome == .failed && outcome.exitStatus == 1, "\(script)")
     }
@@ -121,7 +121,7 @@ import Testing
     let directory = try TemporaryDirectory()
     // Field 6 of stat is the session; it is the process itself. $PPID would be the test's.
     let script = "read -r line </proc/$$/stat; echo $$ $line >\(directory("out")); "
-      + "printf R >/proc/self/fd/$\(Background.variable)"
+      + "printf R >/proc/self/fd/${\(Background.variable)%%,*}"
     try expectReady(script: script)
     let fields = String(decoding: try readWholeFile(directory("out")), as: UTF8.self).split(separator: " ")
     #expect(fields.count > 6 && fields[6] == fields[0])

@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// Unix stream sockets of the test process itself.
+/// Unix sockets of the test process itself.
 public enum UnixSocket {
   /// Connects to `path`; the caller closes the descriptor.
   public static func connect(to path: String) throws -> Int32 {

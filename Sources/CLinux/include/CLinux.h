@@ -1,4 +1,5 @@
-// Linux system calls that Swift's Glibc module does not export. Declarations only.
+// Linux system calls that Swift's Glibc module does not export. Declarations only, but for calls that take any number of
+// arguments, which Swift cannot make.
 #ifndef CLINUX_H
 #define CLINUX_H
 
@@ -11,8 +12,13 @@
 #include <linux/vm_sockets.h>
 
 // GNU extensions: the Glibc module is built without _GNU_SOURCE.
+#include <pthread.h>
 #include <spawn.h>
 int pipe2(int ends[2], int flags);
+int pthread_setattr_default_np(const pthread_attr_t *attributes);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
+
+// prctl(PR_SET_IO_FLUSHER, 1): 0, or -1 and errno.
+int clinux_set_io_flusher(void);
 
 #endif

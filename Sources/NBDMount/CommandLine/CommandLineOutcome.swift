@@ -13,10 +13,12 @@ enum CommandLineOutcome: Hashable, Sendable {
     do {
       let command = try MountCommand.parse(OptionSpelling.normalized(arguments))
       // Help is not an option of ours, so the parser hands it to the captured words.
-      if let first = command.words.first, first == "--help" || first == "-h" {
-        self = .show(MountCommand.helpMessage())
+      if command.words.first == "--help" {
+        self = .show(MountCommand.helpMessage(columns: 80))
       } else if command.fuseHelp {
         self = .show(FuseOptions.helpText)
+      } else if command.longOptions || command.shortOptions {
+        self = .show(OptionSpelling.names(dashes: command.longOptions ? 2 : 1))
       } else if command.version {
         self = .show("nbdmount \(MountCommand.version)")
       } else {

@@ -1,9 +1,7 @@
 import ArgumentParser
 
-/// `nbdmount [OPTION]... MOUNTPOINT[/FILENAME] MODE`: nbdfuse's grammar, and its options.
-///
-/// The grammar is positional on purpose: options are read up to MOUNTPOINT and no further, because all that
-/// follows the mode word may be another program's command line.
+/// `nbdmount [OPTION]... MOUNTPOINT[/FILENAME] MODE`: nbdfuse's grammar, and its options. ``OptionSpelling`` has put the
+/// options first.
 struct MountCommand: ParsableCommand {
   static let version = "0.1.0"
 
@@ -11,34 +9,32 @@ struct MountCommand: ParsableCommand {
     commandName: "nbdmount",
     abstract: "Mount a network block device (NBD) as a local file.",
     usage: """
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] URI
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] [ CMD ARG... ]
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] --command CMD ARG...
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] --unix SOCKET
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] --tcp HOST PORT
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] --vsock CID PORT
-      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] --fd N
+      nbdmount [OPTION]... MOUNTPOINT[/FILENAME] MODE
       """,
     discussion: """
-      MOUNTPOINT is a directory, where the export appears as the file "nbd" or FILENAME,
-      or an existing regular file, which the export then covers.
+      MOUNTPOINT is an existing directory, where the export appears as the file
+      "nbd" or FILENAME (./FILENAME in the current one), or an existing regular
+      file, which the export then covers.
 
-      [ CMD ARG... ] (or --socket-activation CMD ARG...) runs a server that takes its
-      listening socket the way systemd passes it, as nbdkit and qemu-nbd do; --command runs
-      one that speaks NBD on its standard input and output, such as nbdkit -s.
+      MODE is one of
+        URI                              nbd://HOST[:PORT]/EXPORT, nbd+unix:///...
+        [ CMD ARG... ]                   start a server, and pass it a socket as
+        --socket-activation CMD ARG...   systemd does (nbdkit, qemu-nbd)
+        --command CMD ARG...             start one that speaks on its standard
+                                         input and output (nbdkit -s)
+        --tcp HOST PORT   --unix SOCKET   --vsock CID PORT   --fd N
 
       EXAMPLES:
-        nbdmount dir nbd://server.example/disk &      the file is dir/nbd
+        nbdmount dir nbd://server.example/disk &         the file is dir/nbd
         nbdmount -r dir/disk.img nbd+unix:///?socket=/run/nbd.sock &
-        nbdmount dir/ram [ nbdkit memory 1G ] &       a server for this mount only
         nbdmount dir/raw [ qemu-nbd -f qcow2 file.qcow2 ] &
-        nbdmount --background --export disk dir --tcp ::1 10809
-        fusermount3 -u dir                            flush and unmount
+        nbdmount --background dir --tcp ::1 10809 --export disk
+        fusermount3 -u dir                               flush and unmount
       """)
 
   @Option(
     name: [.customShort("C", allowingJoined: true), .long],
-    help: ArgumentHelp("Connections to a server that allows several.", valueName: "N"))
+    help: ArgumentHelp("Connections, where the server allows it.", valueName: "N"))
   var connections = MountConfiguration.defaultConnections
 
   @Option(
@@ -50,26 +46,26 @@ struct MountCommand: ParsableCommand {
     help: "Refuse writes. Implied by a read-only export.")
   var readOnly = false
 
-  @Option(help: ArgumentHelp("Page cache: writeback (like a disk), writethrough or none.", valueName: "MODE"))
+  @Option(help: ArgumentHelp("Caching: writeback (like a disk), writethrough or none.", valueName: "MODE"))
   var cache: MountConfiguration.CacheMode?
 
-  @Option(help: ArgumentHelp("Read-ahead of the mount, for example 1M.", valueName: "SIZE"))
+  @Option(help: ArgumentHelp("How far the kernel reads ahead, such as 1M.", valueName: "SIZE"))
   var readAhead: ByteSize?
 
-  @Option(help: ArgumentHelp("reactor: one thread for each connection; threads: libfuse's.", valueName: "ENGINE"))
+  @Option(help: ArgumentHelp("Who waits for replies: see the README.", valueName: "ENGINE"))
   var engine = MountConfiguration.Engine.reactor
 
   @Option(
     name: .customLong("busy-poll-us"),
-    help: ArgumentHelp("Poll this many microseconds before sleeping; 0 is off.", valueName: "N"))
+    help: ArgumentHelp("Microseconds to poll before sleeping; 0: off.", valueName: "N"))
   var busyPoll: Int?
 
-  @Flag(help: "Return when the mount is ready, and serve it in the background.")
+  @Flag(help: "Return when the mount is ready.")
   var background = false
 
   @Option(
     name: [.customShort("P", allowingJoined: true), .customLong("pidfile"), .customLong("pid-file")],
-    help: ArgumentHelp("Write the process number here once the mount is ready.", valueName: "PIDFILE"),
+    help: ArgumentHelp("Holds the process number once it is ready.", valueName: "PIDFILE"),
     completion: .file())
   var pidFile: String?
 
@@ -81,11 +77,10 @@ struct MountCommand: ParsableCommand {
   @Flag(name: .shortAndLong, help: "Say on standard error what happens.")
   var verbose = false
 
-  @Flag(name: .customShort("d"), help: "Print every FUSE request too; stays in the foreground.")
+  @Flag(name: .customShort("d"), help: "Print every FUSE request, in the foreground.")
   var debug = false
 
-  /// What other FUSE programs call it, and what mount(8) may pass.
-  @Flag(name: .customShort("f"), help: .hidden)
+  @Flag(name: .customShort("f"), help: "Stay in the foreground (the default).")
   var foreground = false
 
   @Flag(name: .customShort("s"), help: "Take FUSE requests with a single thread.")
@@ -94,25 +89,29 @@ struct MountCommand: ParsableCommand {
   @Flag(help: "Explain the options of -o.")
   var fuseHelp = false
 
+  /// These two are for a shell's completion of nbdfuse.
+  @Flag(help: .hidden)
+  var longOptions = false
+
+  @Flag(help: .hidden)
+  var shortOptions = false
+
   @Flag(name: [.customShort("V"), .long], help: "Print the version.")
   var version = false
 
   @Argument(
     parsing: .captureForPassthrough,
-    help: ArgumentHelp("Where to mount, and which server.", valueName: "MOUNTPOINT[/FILENAME] MODE"),
+    help: .hidden,
     completion: .file())
   var words: [String] = []
 
   /// The mount that was asked for.
   func makeConfiguration() throws(UsageError) -> MountConfiguration {
-    var words = words[...]
-    // "--" ends the options; it is needed only before a mountpoint that begins with a dash.
-    if words.first == "--" {
-      words.removeFirst()
-    } else if let first = words.first, first.hasPrefix("-") {
-      throw UsageError("unknown option \(first)")
+    // The first is the "--" that ends the options.
+    var words = words.dropFirst()
+    guard let mountpoint = words.popFirst() else {
+      throw UsageError("missing MOUNTPOINT and the server; nbdmount --help explains them")
     }
-    guard let mountpoint = words.popFirst() else { throw UsageError("missing MOUNTPOINT and the server") }
     guard !mountpoint.isEmpty else { throw UsageError("MOUNTPOINT is empty") }
     guard (1...256).contains(connections) else { throw UsageError("--connections must be 1 to 256") }
     guard busyPoll.map((0...1_000_000).contains) ?? true else {

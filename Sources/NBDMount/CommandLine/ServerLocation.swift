@@ -15,8 +15,7 @@ enum ServerLocation: Hashable, Sendable {
   /// A program that takes a listening socket as systemd would pass it. Never empty.
   case socketActivation([String])
 
-  /// Reads the words after MOUNTPOINT. Everything after the mode word belongs to the mode, so that a
-  /// server's own options (`nbdkit -s`) are never taken for ours.
+  /// Reads the words after MOUNTPOINT.
   init(mode words: [String]) throws(UsageError) {
     guard let mode = words.first else {
       throw UsageError("missing the server after MOUNTPOINT: a URI, [ CMD ... ], --tcp HOST PORT, ...")
@@ -51,6 +50,16 @@ enum ServerLocation: Hashable, Sendable {
     }
   }
 
+  /// How many words belong to `word`, where that is a mode: all that follow where it is a command. nil for other words.
+  static func operandCount(ofMode word: String) -> Int? {
+    switch word {
+    case "[", "--socket-activation", "--systemd-socket-activation", "--command": .max
+    case "--tcp", "--vsock": 2
+    case "--fd", "--unix": 1
+    default: nil
+    }
+  }
+
   /// A subprocess and an inherited socket are one connection and cannot be dialled twice.
   var allowsOneConnectionOnly: Bool {
     switch self {
@@ -59,12 +68,15 @@ enum ServerLocation: Hashable, Sendable {
     }
   }
 
+  /// The socket that we inherited, where that is the server.
+  var descriptor: Int32? { if case .fd(let number) = self { number } else { nil } }
+
   private static func uri(_ word: String, extra: [String]) throws(UsageError) -> String {
     if word.hasPrefix("-") {
-      throw UsageError("unknown mode \(word) (options of nbdmount itself go before MOUNTPOINT)")
+      throw UsageError("unknown mode \(word)")
     }
     if let first = extra.first {
-      throw UsageError("unexpected \(first) after the URI (options go before MOUNTPOINT)")
+      throw UsageError("unexpected \(first) after the URI")
     }
     guard word.contains(":") else {
       throw UsageError("\(word) is not a URI such as nbd://HOST, nor a mode such as --unix SOCKET")

@@ -13,18 +13,20 @@ final class Readiness: Sendable {
   private let state: Mutex<State>
 
   /// Reads, and clears, what whoever started us left in the environment. Call it before any thread is made.
-  init() {
-    state = Mutex(State(pipe: ReadyPipe.takeFromEnvironment(), notification: .takeFromEnvironment(), pidFile: nil))
+  ///
+  /// - Parameter pipe: to the command that waits for us, in the process that `--background` started.
+  init(_ pipe: consuming ReadyPipe?) {
+    let notification = ServiceNotification.takeFromEnvironment()
+    state = Mutex(State(pipe: pipe, notification: notification, pidFile: nil))
   }
-
-  /// We are the process that `--background` started.
-  var isBackground: Bool { state.withLock { $0.pipe != nil } }
 
   func announce(_ configuration: MountConfiguration) throws(NBDError) {
     try state.withLock { state throws(NBDError) in
       if let path = configuration.pidFile { state.pidFile = try PIDFile(path: path) }
       // A mount that works is worth more than a service manager that knows of it.
-      do throws(NBDError) { try state.notification?.ready() } catch { Diagnostics.warning("\(error)") }
+      do throws(NBDError) {
+        try state.notification?.ready(mainProcess: state.pipe == nil ? nil : getpid())
+      } catch { Diagnostics.warning("\(error)") }
       if let pipe = state.pipe.take() { try pipe.ready() }
     }
   }

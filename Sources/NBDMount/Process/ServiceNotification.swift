@@ -19,7 +19,10 @@ struct ServiceNotification: Hashable, Sendable {
     return address.isEmpty ? nil : ServiceNotification(address: address)
   }
 
-  func ready() throws(NBDError) { try send("READY=1\n") }
+  /// - Parameter mainProcess: the process to watch, where it is not the one that the manager started.
+  func ready(mainProcess: pid_t? = nil) throws(NBDError) {
+    try send("READY=1\n" + (mainProcess.map { "MAINPID=\($0)\n" } ?? ""))
+  }
   func stopping() throws(NBDError) { try send("STOPPING=1\n") }
 
   func send(_ state: String) throws(NBDError) {

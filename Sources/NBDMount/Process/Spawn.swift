@@ -11,8 +11,8 @@ struct Spawn {
     case captured(by: Int32)
     /// Standard input from this descriptor, output and error to /dev/null, and nothing else inherited.
     case input(from: Int32)
-    /// Everything inherited that is not close-on-exec, and this descriptor too, under its own number.
-    case inherited(and: Int32)
+    /// Everything inherited that is not close-on-exec, and these descriptors of ours, none of them a standard stream.
+    case inherited(and: [(child: Int32, ours: Int32)])
   }
 
   /// `POSIX_SPAWN_SETSID` of <spawn.h>, which the Glibc module is built without.
@@ -50,19 +50,19 @@ struct Spawn {
       try check(posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0), program)
       try check(posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0), program)
       try check(posix_spawn_file_actions_addclosefrom_np(&actions, 3), program)
-    case .inherited(let descriptor):
+    case .inherited(let descriptors):
       // dup2 onto itself clears close-on-exec in the child alone.
-      try check(posix_spawn_file_actions_adddup2(&actions, descriptor, descriptor), program)
+      for (child, ours) in descriptors { try check(posix_spawn_file_actions_adddup2(&actions, ours, child), program) }
     }
 
-    // Our threads block the termination signals and SIGPIPE is ignored; a child must inherit neither.
+    // Our threads block the termination signals, and two more are ignored; a child must inherit neither.
     var none = sigset_t()
-    var pipeOnly = sigset_t()
+    var ignored = sigset_t()
     sigemptyset(&none)
-    sigemptyset(&pipeOnly)
-    sigaddset(&pipeOnly, SIGPIPE)
+    sigemptyset(&ignored)
+    for signal in [SIGPIPE, SIGXFSZ] { sigaddset(&ignored, signal) }
     try check(posix_spawnattr_setsigmask(&attributes, &none), program)
-    try check(posix_spawnattr_setsigdefault(&attributes, &pipeOnly), program)
+    try check(posix_spawnattr_setsigdefault(&attributes, &ignored), program)
     let group = newSession ? Self.setSession : Int32(POSIX_SPAWN_SETPGROUP)
     let flags = Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF) | group
     try check(posix_spawnattr_setflags(&attributes, Int16(truncatingIfNeeded: flags)), program)
