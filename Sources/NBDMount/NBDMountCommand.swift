@@ -20,7 +20,9 @@ struct NBDMountCommand {
       Diagnostics.error(line)
       exit(1)
     case .mount(let configuration):
-      exit(mount(configuration))
+      let status = mount(configuration)
+      Diagnostics.flush()
+      exit(status)
     }
   }
 
@@ -45,6 +47,7 @@ struct NBDMountCommand {
       let readiness = Readiness(pipe)
       Diagnostics.bootstrap(verbose: configuration.isVerbose)
       Surroundings.becomeIOFlusher()
+      Diagnostics.startThread()
       return try MountRunner(configuration: configuration).run(readiness)
     } catch {
       Diagnostics.error("\(error)")

@@ -54,7 +54,21 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         let image = try directory.sparseFile("image", size: mib)
         try await withServer(.nbdServer(image: image), in: directory) { server in
-          try await expectRefusal([server.uri(export: "nosuch")], by: client, naming: ["nosuch"], in: directory)
+          try await expectRefusal(
+            [server.uri(export: "nosuch")], by: client, naming: ["does not serve the export \"nosuch\""], in: directory)
+        }
+      }
+    }
+
+    @Test(arguments: Client.perEngine)
+    func theNamesThatTheServerListsAreShown(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let disks = try directory.subdirectory("disks")
+        for name in ["one", "two"] { _ = try directory.sparseFile("disks/\(name)", size: mib) }
+        try await withServer(.nbdkit(["file", "dir=\(disks)"]), in: directory) { server in
+          try await expectRefusal(
+            [server.uri(export: "three")], by: client, naming: ["export \"three\"", "it lists ", "\"one\"", "\"two\""],
+            in: directory)
         }
       }
     }
@@ -64,7 +78,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         let server = ServerKind.nbdkit(["eval", "get_size=echo 1M", "open=echo EPERM not for you >&2; exit 1"])
         try await withServer(server, in: directory) { server in
-          try await expectRefusal([server.uri()], by: client, naming: ["export"], in: directory)
+          try await expectRefusal([server.uri()], by: client, naming: ["does not serve a default export"], in: directory)
         }
       }
     }
@@ -100,8 +114,9 @@ extension MountTests {
     @Test(arguments: Client.perEngine)
     func portWithoutAServerIsNamed(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
+        let port = try ClosedPort()
         try await expectRefusal(
-          ["nbd://127.0.0.1:1/"], by: client, naming: ["127.0.0.1", "Connection refused"], in: directory)
+          ["nbd://127.0.0.1:\(port.number)/"], by: client, naming: ["127.0.0.1", "Connection refused"], in: directory)
       }
     }
 
@@ -131,13 +146,24 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
           let path = directory / "none/at all"
-          try await expectRefusal([server.uri()], at: path, by: client, naming: [path], in: directory)
+          try await expectRefusal(
+            [server.uri()], at: path, by: client, naming: ["no such directory: \(directory / "none"); make it first"],
+            in: directory)
         }
       }
     }
 
     @Test(arguments: Client.perEngine)
-    func commandThatIsMissingOrFailsIsNamed(_ client: Client) async throws {
+    func commandThatFailsIsNamedWithItsEnd(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        for mode in [["[", "false", "]"], ["--command", "false"]] {
+          try await expectRefusal(mode, by: client, naming: ["false", "exited with status 1"], in: directory)
+        }
+      }
+    }
+
+    @Test(arguments: Client.perEngine)
+    func commandThatIsMissingIsNamed(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
         for mode in [["[", "no-such-server", "]"], ["--command", "no-such-server"]] {
           try await expectRefusal(mode, by: client, naming: ["no-such-server"], in: directory)

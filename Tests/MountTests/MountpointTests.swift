@@ -117,14 +117,15 @@ extension MountTests {
     @Test(arguments: Client.perEngine)
     func takesAConnectedDescriptor(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
-        try await withServer(.nbdkit(["pattern", "1M"]), in: directory) { server in
+        let image = try await Pattern.file("image", size: mib, in: directory)
+        try await withServer(.nbdkit(["file", image]), in: directory) { server in
           guard case .unix(let path) = server.endpoint else { throw TestFailure("not a Unix socket") }
           let descriptor = try UnixSocket.connect(to: path)
           defer { close(descriptor) }
           try await withMount(
             ["--fd", "\(descriptor)"], engine: client.engine, in: directory, inheriting: [descriptor]
           ) { mount in
-            try await mount.succeed(["cmp", "--bytes=8", "/dev/zero", mount.file])
+            try await mount.succeed(["cmp", image, mount.file])
           }
         }
       }
@@ -133,7 +134,8 @@ extension MountTests {
     @Test(arguments: Client.all, Transport.allCases)
     func takesAnAddressInsteadOfAURI(_ client: Client, _ transport: Transport) async throws {
       try await withTemporaryDirectory { directory in
-        try await withServer(.nbdkit(["pattern", "1M"]), over: transport, in: directory) { server in
+        let image = try await Pattern.file("image", size: mib, in: directory)
+        try await withServer(.nbdkit(["file", image]), over: transport, in: directory) { server in
           let mode =
             switch server.endpoint {
             case .unix(let path): ["--unix", path]
@@ -141,7 +143,7 @@ extension MountTests {
             }
           let options = ["-C", "\(client.connections)"]
           try await withMount(mode, options: options, engine: client.engine, in: directory) { mount in
-            try await mount.succeed(["cmp", "--bytes=8", "/dev/zero", mount.file])
+            try await mount.succeed(["cmp", image, mount.file])
           }
         }
       }

@@ -22,9 +22,10 @@ public enum Endpoint: Sendable {
   }
 
   /// A port that was free a moment ago.
-  static func freePort() throws -> UInt16 {
-    let descriptor = socket(AF_INET, streamSocket, 0)
-    defer { close(descriptor) }
+  static func freePort() throws -> UInt16 { try ClosedPort().number }
+
+  /// Binds `descriptor` to a free port of this machine, and returns it.
+  fileprivate static func bindToFreePort(_ descriptor: Int32) throws -> UInt16 {
     var address = loopback(port: 0)
     var size = socklen_t(MemoryLayout<sockaddr_in>.size)
     let code = withGenericAddress(&address) { bind(descriptor, $0, size) == 0 ? getsockname(descriptor, $0, &size) : -1 }
@@ -53,7 +54,7 @@ public enum Endpoint: Sendable {
     }
   }
 
-  private static var streamSocket: Int32 { Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue) }
+  fileprivate static var streamSocket: Int32 { Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue) }
 
   private static func loopback(port: UInt16) -> sockaddr_in {
     var address = sockaddr_in()
@@ -68,4 +69,17 @@ public enum Endpoint: Sendable {
   ) -> R {
     withUnsafeMutablePointer(to: &address) { $0.withMemoryRebound(to: sockaddr.self, capacity: 1, body) }
   }
+}
+
+/// A TCP port of this machine that nobody listens on, and nobody can as long as this lives.
+public final class ClosedPort: Sendable {
+  public let number: UInt16
+  private let descriptor: Int32
+
+  public init() throws {
+    descriptor = socket(AF_INET, Endpoint.streamSocket, 0)
+    number = try Endpoint.bindToFreePort(descriptor)
+  }
+
+  deinit { close(descriptor) }
 }

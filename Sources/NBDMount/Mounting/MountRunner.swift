@@ -1,5 +1,4 @@
 import Glibc
-import Logging
 import NBDProtocol
 
 /// One mount from its beginning to its end: connect, mount, serve, unmount, flush, disconnect.
@@ -24,7 +23,7 @@ struct MountRunner {
     defer { readiness.retract() }
 
     let connections = try open(server, endpoint)
-    for note in connections[0].notes { Logger(label: "nbdmount").debug("\(note)") }
+    OpeningReport.opened(connections, at: server.address)
     let end = try EndOfService()
     termination.becomesMounted { end.request() }
     let served = try Served(configuration, mountpoint, connections, end)
@@ -55,7 +54,7 @@ struct MountRunner {
       readiness.retract()
       endpoint.shutdown()
       // Threads may still wait for the kernel or for the server: no tidying up, the end.
-      _exit(status)
+      Diagnostics.end(status)
     }
     return status
   }
@@ -65,13 +64,12 @@ struct MountRunner {
   }
 
   private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> [NegotiatedConnection] {
-    do {
+    do throws(NBDError) {
       // One connection is one reactor, and so one thread.
       let wanted = configuration.isSingleThreaded && configuration.engine == .reactor ? 1 : configuration.connections
       return try Opener(endpoint, server.request).openAll(wanted: wanted)
-    } catch .refused(let option, .unknownExport, let message) {
-      throw .refused(
-        option: option, reply: .unknownExport, message: "export \"\(server.request.exportName)\": \(message)")
+    } catch {
+      throw OpeningReport.explained(error, server.request, endpoint)
     }
   }
 }

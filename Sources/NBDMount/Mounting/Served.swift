@@ -86,7 +86,9 @@ struct Served: Sendable {
     let layout = FileLayout(
       filename: filename, export: export, isReadOnly: isReadOnly, shared: options.checksPermissions,
       umask: mode_t(options.umask ?? 0), uid: options.userID ?? getuid(), gid: options.groupID ?? getgid())
-    let cache = options.directIO ? .none : configuration.cache ?? (isReadOnly ? .writethrough : .writeback)
+    let wanted = options.directIO ? .none : configuration.cache ?? .writeback
+    // Nothing is written to a read-only mount, and its size needs no keeping.
+    let cache = isReadOnly && wanted == .writeback ? .writethrough : wanted
     return ExportFile(export: export, layout: layout, cache: cache)
   }
 

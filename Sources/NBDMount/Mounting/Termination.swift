@@ -76,6 +76,6 @@ final class Termination: Sendable {
   private func endAtOnce() -> Never {
     let undo = state.withLock { $0.undo }
     for step in undo.reversed() { step() }
-    _exit(1)
+    Diagnostics.end(1)
   }
 }

@@ -140,6 +140,8 @@ struct ReadyPipe: ~Copyable {
   /// - Throws: ``NBDError/system(_:doing:)``: EPIPE where the waiting command was interrupted. Nobody
   ///   would know of the mount then, so it should end.
   consuming func ready(log: String? = nil) throws(NBDError) {
+    // What was said until now is for that command.
+    Diagnostics.flush()
     do {
       let null = try FileDescriptor.open("/dev/null", .readWrite, options: .closeOnExec)
       defer { try? null.close() }

@@ -1,14 +1,22 @@
+import Glibc
 import Logging
 import NBDProtocol
-import SystemPackage
+import Synchronization
 
 /// What nbdmount says on standard error: whole lines, each with the program's name in front.
 ///
-/// Safe on every thread. Text is made printable here, so that a server's words cannot drive a terminal.
+/// Safe on every thread, and never waits for a reader once there is a thread for it (``startThread()``). Text is made
+/// printable here, so that a server's words cannot drive a terminal.
 enum Diagnostics {
+  /// Milliseconds that a reader has for what was said last.
+  private static let flushMilliseconds = 1000
+
+  private static let writer = LineWriter()
+  private static let limit = Mutex(RateLimit())
+
   static func error(_ message: String) { line(message) }
-  static func warning(_ message: String) { line("warning: " + message) }
-  static func note(_ message: String) { line("note: " + message) }
+  static func warning(_ message: String) { limited("warning: " + message) }
+  static func note(_ message: String) { limited("note: " + message) }
 
   /// Sends the library's log to standard error too. Call once, before any logger is made.
   ///
@@ -17,13 +25,26 @@ enum Diagnostics {
     LoggingSystem.bootstrap { _ in StandardErrorLog(logLevel: verbose ? .debug : .warning) }
   }
 
-  /// The line that ``line(_:)`` writes.
+  /// From now on lines are written by a thread of its own.
+  static func startThread() { writer.start() }
+
+  /// Waits until what was said is written, for a second at most. Before the process ends.
+  static func flush() { writer.flush(milliseconds: flushMilliseconds) }
+
+  /// Ends the process without any tidying up, but for what was said.
+  static func end(_ status: Int32) -> Never {
+    flush()
+    _exit(status)
+  }
+
+  /// The line that is written for `message`.
   static func format(_ message: String) -> String { "nbdmount: \(printable(message))\n" }
 
-  fileprivate static func line(_ message: String) {
-    // One write for one line, or lines of different threads mix. Where standard error itself fails there
-    // is nobody left to tell.
-    _ = try? FileDescriptor.standardError.writeAll(format(message).utf8)
+  fileprivate static func line(_ message: String) { writer.write(format(message)) }
+
+  private static func limited(_ message: String) {
+    guard let leftOut = limit.withLock({ $0.admit(at: .now) }) else { return }
+    line(leftOut == 0 ? message : "\(message) (\(leftOut) lines before this one were left out)")
   }
 }
 

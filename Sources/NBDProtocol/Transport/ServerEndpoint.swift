@@ -87,8 +87,7 @@ public final class ServerEndpoint: Sendable {
       do {
         return try connect(to: activated, deadline)
       } catch {
-        // A process closes its sockets a moment before it counts as ended.
-        if let ending = processEnding(by: .after(milliseconds: 100)) { throw .disconnected("\(address) \(ending)") }
+        if let ending = processEnding { throw .disconnected("\(address) \(ending)") }
         throw error
       }
     }
@@ -105,8 +104,9 @@ public final class ServerEndpoint: Sendable {
   }
 
   /// How the started server ended, for messages ("exited with status 1"); `nil` while it runs or where none was
-  /// started. Worth a look when a connection ends before the greeting.
-  public var processEnding: String? { processEnding(by: .after(milliseconds: 0)) }
+  /// started. Worth a look when a connection ends before the greeting; waits a moment, because a process closes its sockets
+  /// before it counts as ended.
+  public var processEnding: String? { processEnding(by: .after(milliseconds: 100)) }
 
   private func processEnding(by deadline: Deadline) -> String? {
     state.withLock { $0.command?.ending(by: deadline) ?? $0.activation?.child.ending(by: deadline) }
