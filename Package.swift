@@ -44,6 +44,9 @@ let package = Package(
     // The command line and the process-level parts of a mount's life; nothing is mounted.
     .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),
 
+    // The file system's own logic; nothing is mounted.
+    .testTarget(name: "FileSystemTests", dependencies: ["NBDMount", "NBDProtocol", "TestSupport"]),
+
     // Child processes, real servers and real mounts, each cleaned up on every way out.
     .target(name: "TestSupport", path: "Tests/TestSupport"),
     .testTarget(name: "MountTests", dependencies: ["TestSupport"]),

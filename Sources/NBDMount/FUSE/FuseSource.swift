@@ -220,12 +220,14 @@ final class FuseSource: RequestSource {
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
     var step = mount.file.proceed(slot.pointee.request, completion.outcome, extents)
-    // A seek may go on. Whoever has given it up needs no more answers.
-    if case .ask(let request, var operation) = step, !slot.pointee.isAnswered {
+    if case .ask(let request, var operation) = step {
       slot.pointee.request = request
       operation.token = completion.token
-      switch loop.submit(operation) {
+      // Whoever has given it up needs no more answers.
+      let submission: Submission? = slot.pointee.isAnswered ? nil : loop.submit(operation)
+      switch submission {
       case .accepted: return
+      case nil: step = mount.file.proceed(request, .abandoned)
       // Rare, and a seek is no reason to stop reading: what is left counts as data.
       case .full: step = mount.file.proceed(request, .failed(.ioError))
       case .lost: step = mount.file.proceed(request, .connectionLost)

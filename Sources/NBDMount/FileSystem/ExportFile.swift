@@ -25,7 +25,7 @@ final class ExportFile: Sendable {
     self.export = export
     self.layout = layout
     self.cache = cache
-    tracker = WriteTracker(size: layout.size)
+    tracker = WriteTracker()
     allocation = AllocationMap(export)
   }
 
@@ -91,8 +91,9 @@ final class ExportFile: Sendable {
     let isDurable = isDirect && flags & O_DSYNC != 0
     return ask(
       FileRequest(
-        kind: .write(isDurable: isDurable, isOverrun: !isDirect && length < UInt64(count)), offset: offset,
-        length: length),
+        kind: .write(
+          isDurable: isDurable, isOverrun: !isDirect && length < UInt64(count), submitted: tracker.epoch),
+        offset: offset, length: length),
       // For a server without FUA and flush a reply is all there is, as in sync().
       Operation(
         .write, flags: isDurable && export.canBeDurable ? .fua : [], offset: offset, length: length, buffer: data, token: Self.token))
@@ -102,11 +103,12 @@ final class ExportFile: Sendable {
   func sync() -> FileRequest.Step {
     guard tracker.needsFlush else { return .reply(.success) }
     let flush = tracker.beginFlush()
-    guard export.flags.contains(.sendFlush) else {
-      // The server has no way to be told, so that for it a reply to a write is all there is.
-      return .reply(tracker.endFlush(flush, succeeded: true) ? .success : .error(EIO))
-    }
-    return ask(FileRequest(kind: .sync(flush), offset: 0, length: 0), Operation(.flush, token: Self.token))
+    // A server that has no way to be told: for it a reply to a write is all there is.
+    return export.flags.contains(.sendFlush) ? ask(flush) : proceed(flush, .success)
+  }
+
+  private func ask(_ flush: WriteTracker.Flush) -> FileRequest.Step {
+    ask(FileRequest(kind: .sync(flush), offset: 0, length: 0), Operation(.flush, token: Self.token))
   }
 
   /// fallocate(2). Punching and zeroing make zeros; space cannot be reserved over NBD.
@@ -124,7 +126,7 @@ final class ExportFile: Sendable {
     guard offset < layout.size else { return .reply(.success) }
     let clipped = min(length, layout.size - offset)
     return ask(
-      FileRequest(kind: .zero, offset: offset, length: clipped),
+      FileRequest(kind: .zero(submitted: tracker.epoch), offset: offset, length: clipped),
       Operation(.writeZeroes, flags: flags, offset: offset, length: clipped, token: Self.token))
   }
 
@@ -165,30 +167,52 @@ final class ExportFile: Sendable {
     switch request.kind {
     case .read:
       return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
-    case .write(let isDurable, let isOverrun):
-      changed(request.length)
-      guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
-      if !isDurable { tracker.wrote(request.offset, request.length) }
-      if isOverrun {
-        overrunTime.store(Self.seconds(), ordering: .relaxed)
-        return .reply(.error(ENOSPC))
-      }
-      return .reply(.written(Int(request.length)))
+    case .write(let isDurable, let isOverrun, let epoch):
+      return wrote(request, isDurable: isDurable, isOverrun: isOverrun, submitted: epoch, outcome)
     case .sync(let flush):
-      let isDurable = tracker.endFlush(flush, succeeded: outcome.isSuccess)
-      return .reply(isDurable ? .success : .error(outcome.isSuccess ? EIO : outcome.errno))
-    case .zero:
-      changed(0)
-      guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
-      tracker.wrote(request.offset, request.length)
-      return .reply(.success)
+      return proceed(flush, outcome)
+    case .zero(let epoch):
+      if outcome.isSuccess { tracker.wrote(request.range, submitted: epoch) }
+      if outcome.mayHaveChangedData { changed(0) }
+      return .reply(outcome.isSuccess ? .success : .error(outcome.errno))
     case .seek(let forData, let generation):
       return proceed(from: request.offset, forData, generation, outcome, extents)
     }
   }
 
+  private func wrote(
+    _ request: FileRequest, isDurable: Bool, isOverrun: Bool, submitted epoch: WriteTracker.Epoch, _ outcome: Outcome
+  ) -> FileRequest.Step {
+    if !outcome.isSuccess {
+      if isDurable, outcome.mayHaveChangedData { tracker.failedDurably(request.range) }
+    } else if isDurable {
+      tracker.wroteDurably(request.range, submitted: epoch)
+    } else {
+      tracker.wrote(request.range, submitted: epoch)
+    }
+    if outcome.mayHaveChangedData { changed(request.length) }
+    guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
+    guard isOverrun else { return .reply(.written(Int(request.length))) }
+    overrunTime.store(Self.seconds(), ordering: .relaxed)
+    return .reply(.error(ENOSPC))
+  }
+
+  private func proceed(_ flush: WriteTracker.Flush, _ outcome: Outcome) -> FileRequest.Step {
+    let end: WriteTracker.FlushEnd =
+      switch outcome {
+      case .success: .succeeded
+      case .failed, .connectionLost: .failed
+      case .abandoned: .neverSent
+      }
+    return switch tracker.endFlush(flush, end) {
+    case .durable: .reply(.success)
+    case .lost: .reply(.error(outcome.isSuccess ? EIO : outcome.errno))
+    case .undecided(let again): ask(again)
+    }
+  }
+
   /// The server has done what changes the file, or may have: what failed may be done in part, or later. `allocated`: bytes that
-  /// are no hole any more.
+  /// may be no hole any more.
   private func changed(_ allocated: UInt64) {
     if allocated > 0 { allocation.wrote(allocated) }
     extents.invalidate()
@@ -209,5 +233,16 @@ final class ExportFile: Sendable {
       return .reply(.offset(max(position, extent.offset)))
     }
     return seek(forData: forData, from: end)
+  }
+}
+
+extension Outcome {
+  /// A mutating operation that ended so may have been carried out, at least in part. Not where the server refused it for what
+  /// it is, and not where it was never sent.
+  fileprivate var mayHaveChangedData: Bool {
+    switch self {
+    case .failed(.notPermitted), .failed(.invalidArgument), .failed(.overflow), .failed(.notSupported), .abandoned: false
+    case .success, .failed, .connectionLost: true
+    }
   }
 }

@@ -12,12 +12,12 @@ struct FileRequest {
   enum Kind {
     case read
     /// `isDurable`: it was sent with FUA, so that nothing is left to flush. `isOverrun`: the kernel's cache wanted to write
-    /// more than there is room for.
-    case write(isDurable: Bool, isOverrun: Bool)
+    /// more than there is room for. `submitted`: when.
+    case write(isDurable: Bool, isOverrun: Bool, submitted: WriteTracker.Epoch)
     /// fsync, or the flush that close(2) causes.
     case sync(WriteTracker.Flush)
     /// fallocate that makes zeros.
-    case zero
+    case zero(submitted: WriteTracker.Epoch)
     /// lseek for data or for a hole. ``FileRequest/offset``: up to there is only the other kind. `generation`: of the
     /// extent cache when the server was asked.
     case seek(forData: Bool, generation: UInt64)
@@ -42,6 +42,9 @@ struct FileRequest {
   var kind: Kind
   var offset: UInt64
   var length: UInt64
+
+  /// The bytes that it is about; inside the file.
+  var range: Range<UInt64> { offset..<offset + length }
 }
 
 extension FuseReply {

@@ -1,109 +1,194 @@
 import Synchronization
 
-/// What was written and is not yet known to be durable, and what may have been lost.
+/// What was written and is not yet known to be durable, and what may have been lost: the truth of each fsync.
 ///
-/// A server may answer a second flush with success although the first one lost the data: then that success would be a lie
-/// to whoever calls fsync again. So what a failed flush should have covered is *lost*, and every fsync fails, until all of it
-/// has been written again and a flush after that has succeeded.
+/// Theory of operation. A write that the server has answered is *at risk* until a flush that was begun after its answer has
+/// succeeded. The promise to whoever calls fsync is that all that was answered before is durable, so that a flush which succeeds is
+/// not enough: a server may answer it with success although an earlier one lost the data, because it tells an error once.
 ///
-/// Ranges are kept as bits, one for each granule, so that noting a write costs an `or`. A lost granule counts as written
-/// again only when one write covers all of it.
+///     write answered ──> at risk ── flush succeeds ──> durable
+///                           │
+///                           └────── flush fails ─────> lost ── written again ──> at risk
+///
+/// When a flush fails, all is lost that the server may have held: what was at risk when the failure became known, and also
+/// writes that were still under way then, since the server may have carried them out before the flush, and answered after
+/// it. So time is divided into *epochs* by the failures, and a write counts in the epoch in which it was submitted. Only one
+/// that was submitted after the failure became known is safe from it, and makes that of the lost bytes which it covers be at
+/// risk again. As long as anything is lost, every flush fails for those who wait for it.
+///
+/// A write with FUA (O_DSYNC) is write and flush in one. One that fails is a failed flush for all others, and its own bytes
+/// are lost; one that succeeds is durable at once, and what it covers is no longer lost.
+///
+/// A flush begins in ``beginFlush()`` and has ended in ``endFlush(_:_:)``. Its outcome becomes known on the connection's thread and is
+/// noted here on another, so that of two flushes the second one's success may be noted before the first one's failure. A flush
+/// that has succeeded is therefore *undecided* while others that had begun by then are not noted; another flush is sent then,
+/// whose end comes later than theirs, because one of an export waits for another. None waits for a flush that was begun after
+/// its own success, so that each comes to an end. (A failure of a write with FUA counts from when it is noted.)
+///
+/// What is at risk is a log of ranges, oldest first: noting a write appends to it, or extends the last one, and a flush covers
+/// what was in the log when it began. A log that is full is sorted and joined, and made coarser where that is not enough
+/// (``ByteRanges``): more may count as lost then than was written. Any thread may call any of this.
 final class WriteTracker: Sendable {
-  /// Most granules: 8 Mi bits are 1 MiB of memory.
-  private static let mostGranules: UInt64 = 1 << 23
-  /// Smallest granule in bytes: the page, in which the kernel's cache writes.
-  private static let smallestGranule: UInt64 = 4096
-
-  private let shift: UInt64
-  private let size: UInt64
-  /// Written since the last flush began.
-  private let dirty: BitMap
-  private let hasDirty = Atomic<Bool>(false)
-  private let runningFlushes = Atomic<Int>(0)
-  /// What the flushes under way cover.
-  private let flushes = Mutex(Flushes())
-  /// By index of the word in the bit map; empty where nothing is lost.
-  private let lost = Mutex<[Int: UInt64]>([:])
-  private let hasLost = Atomic<Bool>(false)
-
-  private struct Flushes {
-    var last = 0
-    var covers: [Int: [(index: Int, bits: UInt64)]] = [:]
+  /// The time between two failures; to be noted when a write is submitted. Trivial, as requests are.
+  struct Epoch: Equatable {
+    fileprivate var failures: UInt64
   }
 
-  /// - Parameter size: of the export, in bytes.
-  init(size: UInt64) {
-    self.size = size
-    var shift = UInt64(Self.smallestGranule.trailingZeroBitCount)
-    while size >> shift >= Self.mostGranules { shift += 1 }
-    self.shift = shift
-    dirty = BitMap(count: Int(size >> shift) + 1)
+  /// A flush under way.
+  struct Flush {
+    fileprivate var number: UInt64
+    /// It covers what was put into the log before this position.
+    fileprivate var end: UInt64
+    fileprivate var epoch: Epoch
+    /// Something was lost already when it began.
+    fileprivate var foundLost: Bool
+    /// The last flush that had begun when this one succeeded, where it is undecided.
+    fileprivate var lastToWaitFor: UInt64?
   }
 
-  /// A write was answered with success and is not durable yet. To be called before the writer is told.
-  func wrote(_ offset: UInt64, _ length: UInt64) {
-    guard length > 0 else { return }
-    dirty.insert(Int(offset >> shift), through: Int((offset + length - 1) >> shift))
-    // After the bits: whoever clears the flag takes the bits afterwards.
-    if !hasDirty.load(ordering: .sequentiallyConsistent) { hasDirty.store(true, ordering: .sequentiallyConsistent) }
-    if hasLost.load(ordering: .sequentiallyConsistent) { rewrote(offset, offset + length) }
+  /// How a flush ended on the wire.
+  enum FlushEnd {
+    case succeeded
+    /// With an error, or without an answer.
+    case failed
+    /// It never left: nothing has changed.
+    case neverSent
   }
+
+  /// What is said to whoever waits for a flush.
+  enum Verdict {
+    /// All that was answered before it began is durable.
+    case durable
+    case lost
+    /// Not yet known: send the flush again, under this name.
+    case undecided(Flush)
+  }
+
+  fileprivate struct State {
+    /// What is at risk, oldest first.
+    var log: [Range<UInt64>] = []
+    /// The position of the log's first entry: how many were dropped.
+    var start: UInt64 = 0
+    var lost = ByteRanges()
+    var lastFlush: UInt64 = 0
+    /// Flushes that have begun and not ended, oldest first.
+    var running: [UInt64] = []
+  }
+  private let state: Mutex<State>
+  private let failures = Atomic<UInt64>(0)
+
+  init() {
+    var state = State()
+    state.log.reserveCapacity(ByteRanges.most)
+    self.state = Mutex(state)
+  }
+
+  // MARK: Writes
+
+  /// To be taken before a write is submitted.
+  var epoch: Epoch { Epoch(failures: failures.load(ordering: .acquiring)) }
+
+  /// A write was answered with success, and is durable only after a flush. To be called before the writer is told.
+  func wrote(_ range: Range<UInt64>, submitted epoch: Epoch) {
+    guard !range.isEmpty else { return }
+    state.withLock { state in
+      guard epoch == self.epoch else { return state.lost.insert(range) }
+      if !state.lost.isEmpty { state.lost.remove(range) }
+      state.append(range)
+    }
+  }
+
+  /// A write with FUA was answered with success.
+  func wroteDurably(_ range: Range<UInt64>, submitted epoch: Epoch) {
+    guard epoch != Epoch(failures: 0) else { return }
+    state.withLock { state in
+      if epoch == self.epoch { state.lost.remove(range) }
+    }
+  }
+
+  /// A write with FUA failed, or was not answered.
+  func failedDurably(_ range: Range<UInt64>) {
+    state.withLock { state in
+      lose(&state)
+      state.lost.insert(range)
+    }
+  }
+
+  // MARK: Flushes
 
   /// Whether an fsync has anything to do or to report. A flush that is under way does not count as done.
-  var needsFlush: Bool {
-    hasDirty.load(ordering: .sequentiallyConsistent) || hasLost.load(ordering: .sequentiallyConsistent)
-      || runningFlushes.load(ordering: .sequentiallyConsistent) > 0
-  }
+  var needsFlush: Bool { state.withLock { !$0.log.isEmpty || !$0.lost.isEmpty || !$0.running.isEmpty } }
 
-  /// A flush under way, by number: trivial, so that requests are passed around without reference counting.
-  struct Flush {
-    fileprivate var number: Int
-  }
-
-  /// To be called right before a flush is sent.
+  /// To be called before a flush is submitted.
   func beginFlush() -> Flush {
-    runningFlushes.add(1, ordering: .sequentiallyConsistent)
-    hasDirty.store(false, ordering: .sequentiallyConsistent)
-    let words = dirty.takeAll()
-    return flushes.withLock { flushes in
-      flushes.last += 1
-      flushes.covers[flushes.last] = words
-      return Flush(number: flushes.last)
+    state.withLock { state in
+      Flush(
+        number: state.begin(), end: state.start + UInt64(state.log.count), epoch: epoch, foundLost: !state.lost.isEmpty)
     }
   }
 
-  /// The flush has ended. Returns whether everything written before it is durable.
-  func endFlush(_ flush: Flush, succeeded: Bool) -> Bool {
-    let words = flushes.withLock { $0.covers.removeValue(forKey: flush.number) } ?? []
-    let isNothingLost = lost.withLock { lost in
-      if !succeeded {
-        for word in words { lost[word.index, default: 0] |= word.bits }
+  /// The flush has ended. To be called once for each, and before whoever waits for it is told.
+  func endFlush(_ flush: Flush, _ end: FlushEnd) -> Verdict {
+    state.withLock { state in
+      state.running.removeAll { $0 == flush.number }
+      switch end {
+      case .neverSent: return .lost
+      case .failed:
+        lose(&state)
+        return .lost
+      case .succeeded: break
       }
-      hasLost.store(!lost.isEmpty, ordering: .sequentiallyConsistent)
-      return lost.isEmpty
+      guard flush.epoch == epoch else { return .lost }
+      let last = flush.lastToWaitFor ?? state.lastFlush
+      if let oldest = state.running.first, oldest <= last {
+        var again = flush
+        again.number = state.begin()
+        again.lastToWaitFor = last
+        return .undecided(again)
+      }
+      state.drop(upTo: flush.end)
+      return flush.foundLost ? .lost : .durable
     }
-    runningFlushes.subtract(1, ordering: .sequentiallyConsistent)
-    return succeeded && isNothingLost
   }
 
-  /// Lost granules that lie wholly in the written range are not lost any more: they are dirty again, for the next
-  /// flush to cover.
-  private func rewrote(_ start: UInt64, _ end: UInt64) {
-    let granule: UInt64 = 1 << shift
-    let first = (start + granule - 1) >> shift
-    // The last granule of the export may be a part of one.
-    let last = end >= size ? (end + granule - 1) >> shift : end >> shift
-    guard first < last else { return }
-    lost.withLock { lost in
-      for (index, bits) in lost {
-        var kept = bits
-        for bit in 0..<64 {
-          let number = UInt64(index * 64 + bit)
-          if number >= first, number < last { kept &= ~(1 << UInt64(bit)) }
-        }
-        lost[index] = kept == 0 ? nil : kept
-      }
-      hasLost.store(!lost.isEmpty, ordering: .sequentiallyConsistent)
+  /// A flush has failed: all that was at risk is lost, and a new epoch begins.
+  private func lose(_ state: inout State) {
+    failures.add(1, ordering: .releasing)
+    state.lost.insert(contentsOf: state.log)
+    state.drop(upTo: state.start + UInt64(state.log.count))
+  }
+}
+
+extension WriteTracker.State {
+  /// Begins a flush, and returns its number.
+  fileprivate mutating func begin() -> UInt64 {
+    lastFlush += 1
+    running.append(lastFlush)
+    return lastFlush
+  }
+
+  fileprivate mutating func append(_ range: Range<UInt64>) {
+    // What a flush covers stays as it is.
+    if running.isEmpty, let last = log.last, last.lowerBound <= range.lowerBound, range.lowerBound <= last.upperBound {
+      log[log.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+      return
     }
+    if log.count == ByteRanges.most { compact() }
+    log.append(range)
+  }
+
+  /// Makes room. The order is lost: no flush that is under way covers any of it any more.
+  private mutating func compact() {
+    start += UInt64(log.count)
+    let joined = ByteRanges(log, atMost: ByteRanges.most / 2).ranges
+    log.removeAll(keepingCapacity: true)
+    log += joined
+  }
+
+  /// Drops what was put in before `position`.
+  fileprivate mutating func drop(upTo position: UInt64) {
+    guard position > start else { return }
+    log.removeFirst(Int(position - start))
+    start = position
   }
 }

@@ -109,10 +109,15 @@ struct Served: Sendable {
 
   /// Makes durable what was written and was not flushed yet. Blocks. Returns what went wrong.
   func flush() -> NBDError? {
-    guard case .ask(let request, let operation) = file.sync() else { return nil }
-    let (outcome, _) = connections.run(operation)
-    if case .reply(.success) = file.proceed(request, outcome) { return nil }
-    return connections.failure ?? .disconnected(outcome.isSuccess ? "an earlier flush failed" : "the server refused the flush")
+    var step = file.sync()
+    var isAnswered = true
+    while case .ask(let request, let operation) = step {
+      let (outcome, extents) = connections.run(operation)
+      isAnswered = outcome.isSuccess
+      step = file.proceed(request, outcome, extents)
+    }
+    if case .reply(.success) = step { return nil }
+    return connections.failure ?? .disconnected(isAnswered ? "an earlier flush failed" : "the server refused the flush")
   }
 
   /// Counts the holes on a thread of its own: a server may be slow to say.

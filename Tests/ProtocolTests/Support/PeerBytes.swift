@@ -191,20 +191,6 @@ extension ReplyForm {
   }
 }
 
-/// A random number generator that gives the same numbers for the same seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(_ seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-    return value ^ (value >> 31)
-  }
-}
-
 /// `count` bytes that differ from their neighbours and from those at other `start`s.
 func pattern(_ count: Int, from start: UInt64 = 0) -> [UInt8] {
   (0..<UInt64(count)).map { UInt8(truncatingIfNeeded: (start + $0) &* 167 &+ (start + $0) >> 8 &+ 1) }
