@@ -13,7 +13,6 @@
 #include <fuse_lowlevel.h>
 #include <fuse_opt.h>
 #include <linux/fuse.h>
-#include <linux/falloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>

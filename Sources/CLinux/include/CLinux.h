@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <linux/vm_sockets.h>
+#include <linux/falloc.h>
 
 // GNU extensions: the Glibc module is built without _GNU_SOURCE.
 #include <pthread.h>

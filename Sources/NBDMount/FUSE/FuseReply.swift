@@ -80,44 +80,15 @@ struct FuseReply: ~Copyable {
   }
 }
 
-extension NBDError {
-  /// What the application sees. Only errors that mean something to it pass; a value that the specification does
-  /// not know "SHOULD" be treated as EINVAL (*Error values*).
-  var errno: Int32 {
-    switch self {
-    case .server(let code): code.errno
-    case .readOnly: EROFS
-    case .invalidArgument: EINVAL
-    case .unsupported: EOPNOTSUPP
-    case .abandoned: EINTR
-    case .violation, .refused, .disconnected, .timedOut, .system: EIO
-    }
-  }
-}
-
-extension NBDErrorCode {
-  /// This system's number for the error.
-  var errno: Int32 {
-    switch self {
-    case .notPermitted: EPERM
-    case .ioError, .shutdown: EIO
-    case .noMemory: ENOMEM
-    case .noSpace: ENOSPC
-    case .overflow: EOVERFLOW
-    case .notSupported: EOPNOTSUPP
-    default: EINVAL
-    }
-  }
-}
-
-extension Outcome {
-  /// Zero for success.
-  var errno: Int32 {
-    switch self {
-    case .success: 0
-    case .failed(let code): code.errno
-    case .abandoned: EINTR
-    case .connectionLost: EIO
+extension FuseReply {
+  /// Gives `answer`; `data` is where the engine has what it received.
+  consuming func answer(_ answer: FileRequest.Answer, data: UnsafeRawPointer? = nil) {
+    switch answer {
+    case .error(let number): error(number)
+    case .success: error(0)
+    case .data(let count): self.data(data, count)
+    case .written(let count): written(count)
+    case .offset(let offset): self.offset(offset)
     }
   }
 }

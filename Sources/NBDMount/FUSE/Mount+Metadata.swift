@@ -54,7 +54,7 @@ extension Mount {
         return reply.error(EINVAL)
       }
     }
-    if inode == file.layout.file { file.layout.change(new, mask) }
+    if inode == file.layout.file { file.layout.change(FileLayout.Change(new, mask)) }
     guard let attributes = attributes(of: inode) else { return reply.error(ENOENT) }
     reply.attributes(attributes, seconds: options.attributeTimeout)
   }
@@ -112,5 +112,17 @@ extension Mount {
     }
     // Where the opener is gone there will be no release.
     if !reply.opened(information) { file.close(flags: flags) }
+  }
+}
+
+extension FileLayout.Change {
+  /// What `FUSE_SETATTR` asks for, but for the size.
+  fileprivate init(_ new: stat, _ mask: Int32) {
+    func has(_ flag: Int32) -> Bool { mask & flag != 0 }
+    if has(FUSE_SET_ATTR_MODE) { mode = new.st_mode }
+    if has(FUSE_SET_ATTR_UID) { uid = new.st_uid }
+    if has(FUSE_SET_ATTR_GID) { gid = new.st_gid }
+    if has(FUSE_SET_ATTR_ATIME_NOW) { accessed = .now } else if has(FUSE_SET_ATTR_ATIME) { accessed = .at(new.st_atim) }
+    if has(FUSE_SET_ATTR_MTIME_NOW) { modified = .now } else if has(FUSE_SET_ATTR_MTIME) { modified = .at(new.st_mtim) }
   }
 }

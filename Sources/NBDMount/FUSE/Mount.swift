@@ -68,7 +68,7 @@ final class Mount: Sendable {
 
   /// The attributes of `inode` now.
   func attributes(of inode: fuse_ino_t) -> stat? {
-    if inode == file.layout.file { file.looked() }
+    if inode == file.layout.file { file.overrun.looked() }
     return file.layout.attributes(of: inode, allocated: file.allocation.allocated)
   }
 }

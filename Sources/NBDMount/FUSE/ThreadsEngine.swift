@@ -24,7 +24,7 @@ final class ThreadsEngine: Sendable {
     var reply: FuseReply? = reply
     var step = first
     var buffer: (start: UnsafeMutableRawPointer, count: Int)?
-    while reply != nil, case .ask(let request, var operation) = step {
+    while case .ask(let request, var operation) = step {
       if operation.command == .read {
         let count = Int(operation.length)
         let taken = buffers.withLock { UInt(bitPattern: $0.take(count)) }
@@ -35,7 +35,7 @@ final class ThreadsEngine: Sendable {
         operation, isGone: { caller.isBeingKilled() }, gone: { reply.take()?.error(EINTR) })
       step = file.proceed(request, outcome, extents)
       // A seek goes on. Each answer may be quick, and the search without an end.
-      if case .ask = step, caller.isBeingKilled() { step = .reply(.error(EINTR)) }
+      if case .ask(let next, _) = step, reply == nil || caller.isBeingKilled() { step = file.proceed(next, .abandoned) }
     }
     if let reply = reply.take(), case .reply(let answer) = step {
       reply.answer(answer, data: buffer.map { UnsafeRawPointer($0.start) })

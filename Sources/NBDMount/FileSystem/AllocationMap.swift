@@ -10,17 +10,19 @@ final class AllocationMap: Sendable {
   /// The place of `base:allocation` among the export's contexts; nil where it was not negotiated.
   let context: Int?
   private let size: UInt64
-  /// Bytes that were found to be holes.
-  private let holes = Atomic<UInt64>(0)
+  /// Bytes that were found to be holes, less all bytes that were written; below zero where data was written over. Sums, so
+  /// that it does not matter which of a finding and a write is noted first.
+  private let holes = Atomic<Int64>(0)
 
-  init(_ export: Export) {
+  /// - Parameter size: of the file, in bytes.
+  init(_ export: Export, size: UInt64) {
     context = export.contexts.firstIndex { $0.name == MetadataContext.baseAllocation }
-    size = export.size
+    self.size = size
   }
 
-  /// Bytes of the file that take space, as far as known; at least one where the file has any.
+  /// Bytes of the file that take space, as far as known; at least one block where the file has any.
   var allocated: UInt64 {
-    let found = min(holes.load(ordering: .relaxed), size)
+    let found = min(UInt64(max(holes.load(ordering: .relaxed), 0)), size)
     return max(size - found, min(size, 512))
   }
 
@@ -29,21 +31,19 @@ final class AllocationMap: Sendable {
     AllocationFlags(rawValue: extent.status).contains(.zero)
   }
 
-  /// Notes the extents of a part of the export that was not noted before.
-  func add(_ extents: [Extent]) {
+  /// Notes the extents of `range`, which was not noted before. What they say beyond it does not count.
+  func add(_ extents: [Extent], within range: Range<UInt64>) {
     var found: UInt64 = 0
-    for extent in extents where Self.isHole(extent) { found += extent.length }
-    holes.add(found, ordering: .relaxed)
+    for extent in extents where Self.isHole(extent) {
+      let inside = (extent.offset..<extent.end).clamped(to: range)
+      found += inside.upperBound - inside.lowerBound
+    }
+    holes.wrappingAdd(Int64(found), ordering: .relaxed)
   }
 
   /// Data was written: as much less may be holes now.
   func wrote(_ length: UInt64) {
-    var current = holes.load(ordering: .relaxed)
-    while current > 0 {
-      let (exchanged, original) = holes.weakCompareExchange(
-        expected: current, desired: current - min(current, length), ordering: .relaxed)
-      if exchanged { return }
-      current = original
-    }
+    guard context != nil else { return }
+    holes.wrappingSubtract(Int64(truncatingIfNeeded: length), ordering: .relaxed)
   }
 }

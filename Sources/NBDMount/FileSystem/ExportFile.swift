@@ -1,4 +1,4 @@
-import CFuse3
+import CLinux
 import Glibc
 import NBDProtocol
 import Synchronization
@@ -11,10 +11,7 @@ final class ExportFile: Sendable {
   let tracker: WriteTracker
   let allocation: AllocationMap
   let extents = ExtentCache()
-  /// Signalled when somebody looks at a file that the kernel's cache believes to be larger than it is: see ``SizeKeeper``.
-  let overrun = Semaphore()
-  /// Second of the last overrun; 0 for none that has not been put right.
-  private let overrunTime = Atomic<Int>(0)
+  let overrun = Overrun()
   /// Open file descriptions that may write.
   private let writers = Atomic<Int>(0)
 
@@ -26,7 +23,7 @@ final class ExportFile: Sendable {
     self.layout = layout
     self.cache = cache
     tracker = WriteTracker()
-    allocation = AllocationMap(export)
+    allocation = AllocationMap(export, size: layout.size)
   }
 
   // MARK: Open files
@@ -46,20 +43,6 @@ final class ExportFile: Sendable {
 
   /// Somebody may write to it.
   var hasWriters: Bool { writers.load(ordering: .relaxed) > 0 }
-
-  /// Somebody looks at the file. A wrong size is put right only then, and only some time after the overrun: it takes a
-  /// child that uses the mount for a moment, and whoever has just failed to write may be about to unmount.
-  func looked() {
-    let time = overrunTime.load(ordering: .relaxed)
-    guard time > 0, Self.seconds() - time > 1 else { return }
-    if overrunTime.exchange(0, ordering: .relaxed) > 0 { overrun.signal() }
-  }
-
-  private static func seconds() -> Int {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return max(1, time.tv_sec)
-  }
 
   // MARK: Requests
 
@@ -84,7 +67,7 @@ final class ExportFile: Sendable {
     guard !layout.isReadOnly else { return .reply(.error(EROFS)) }
     guard count > 0 else { return .reply(.written(0)) }
     guard offset < layout.size else {
-      if !isDirect { overrunTime.store(Self.seconds(), ordering: .relaxed) }
+      if !isDirect { overrun.happened() }
       return .reply(.error(ENOSPC))
     }
     let length = min(UInt64(count), layout.size - offset)
@@ -134,7 +117,7 @@ final class ExportFile: Sendable {
   func seek(_ offset: UInt64, forData: Bool) -> FileRequest.Step {
     guard offset < layout.size else { return .reply(.error(ENXIO)) }
     // The kernel may hold written pages that the server has not seen: then a hole may be data.
-    let mayHaveUnseenData = cache == .writeback && writers.load(ordering: .relaxed) > 0
+    let mayHaveUnseenData = cache == .writeback && hasWriters
     guard !mayHaveUnseenData, allocation.context != nil else {
       return .reply(.offset(forData ? offset : layout.size))
     }
@@ -193,7 +176,7 @@ final class ExportFile: Sendable {
     if outcome.mayHaveChangedData { changed(request.length) }
     guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
     guard isOverrun else { return .reply(.written(Int(request.length))) }
-    overrunTime.store(Self.seconds(), ordering: .relaxed)
+    overrun.happened()
     return .reply(.error(ENOSPC))
   }
 
@@ -225,8 +208,11 @@ final class ExportFile: Sendable {
     guard outcome.isSuccess, let context = allocation.context, context < reply.count, let end = reply[context].last?.end,
       end > position
     else {
+      switch outcome {
+      case .connectionLost, .abandoned: return .reply(.error(outcome.errno))
       // A server that cannot say: everything from here on counts as data.
-      return .reply(outcome == .connectionLost ? .error(EIO) : .offset(forData ? position : layout.size))
+      case .success, .failed: return .reply(.offset(forData ? position : layout.size))
+      }
     }
     extents.add(reply[context], asked: generation)
     for extent in reply[context] where extent.end > position && AllocationMap.isHole(extent) != forData {

@@ -18,6 +18,16 @@ final class ExtentCache: Sendable {
     var generation: UInt64 = 0
     var start: UInt64 { runs.first?.start ?? 0 }
     var end: UInt64 { runs.last?.end ?? 0 }
+
+    /// Appends what `extent` says beyond the end.
+    mutating func add(_ extent: Extent) {
+      let isHole = AllocationMap.isHole(extent)
+      if let last = runs.indices.last, runs[last].isHole == isHole {
+        runs[last].end = extent.end
+      } else {
+        runs.append(Run(start: runs.last?.end ?? extent.offset, end: extent.end, isHole: isHole))
+      }
+    }
   }
 
   private struct Run {
@@ -48,22 +58,17 @@ final class ExtentCache: Sendable {
     isEmpty.store(true, ordering: .sequentiallyConsistent)
   }
 
-  /// Notes what the server said, unless something has been written since it was asked.
+  /// Notes what the server said, unless something has been written since it was asked. An answer that begins where something
+  /// is known, or right after it, adds what is new; any other begins anew.
   func add(_ extents: [Extent], asked generation: UInt64) {
     guard let first = extents.first else { return }
     window.withLock { window in
       guard generation == now else { return }
-      if window.generation != generation || window.end != first.offset || window.runs.count > Self.mostRuns {
+      let continues = window.generation == generation && window.start <= first.offset && first.offset <= window.end
+      if !continues || window.runs.isEmpty || window.runs.count > Self.mostRuns {
         window = Window(runs: [], generation: generation)
       }
-      for extent in extents {
-        let isHole = AllocationMap.isHole(extent)
-        if let last = window.runs.indices.last, window.runs[last].isHole == isHole {
-          window.runs[last].end = extent.end
-        } else {
-          window.runs.append(Run(start: extent.offset, end: extent.end, isHole: isHole))
-        }
-      }
+      for extent in extents where window.runs.isEmpty || extent.end > window.end { window.add(extent) }
       isEmpty.store(false, ordering: .sequentiallyConsistent)
     }
   }

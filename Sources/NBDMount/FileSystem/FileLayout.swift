@@ -1,4 +1,3 @@
-import CFuse3
 import Glibc
 import NBDProtocol
 import Synchronization
@@ -8,13 +7,16 @@ import Synchronization
 /// Everything here is answered without asking the server. The numbers are fixed at mount time, but for the times and the
 /// mode, which the owner may change.
 final class FileLayout: Sendable {
-  /// The kernel's number for the root of the mount.
-  static let root = fuse_ino_t(FUSE_ROOT_ID)
+  /// The kernel's number for a file or a directory.
+  typealias Inode = UInt64
+
+  /// The kernel's number for the root of the mount: `FUSE_ROOT_ID`.
+  static let root: Inode = 1
 
   /// Name of the file in the mounted directory; nil where a file is mounted over, so that the root is the file.
   let filename: String?
   /// The kernel's number for the file.
-  let file: fuse_ino_t
+  let file: Inode
   /// Bytes that can be accessed: the export's, in whole minimum blocks. With a larger size the kernel would ask for a last
   /// page that no request may name.
   let size: UInt64
@@ -52,7 +54,7 @@ final class FileLayout: Sendable {
   /// The attributes of `inode`, or nil where there is none.
   ///
   /// - Parameter allocated: bytes of the file that take space on the server, as far as known.
-  func attributes(of inode: fuse_ino_t, allocated: UInt64) -> stat? {
+  func attributes(of inode: Inode, allocated: UInt64) -> stat? {
     let state = changeable.withLock { $0 }
     var attributes = stat()
     attributes.st_ino = ino_t(inode)
@@ -76,23 +78,33 @@ final class FileLayout: Sendable {
     return attributes
   }
 
-  /// What the owner may change: mode, owner, times. The size never.
-  func change(_ new: stat, _ mask: Int32) {
+  /// What the owner may change. The size never.
+  struct Change {
+    enum Time {
+      case now
+      case at(timespec)
+    }
+    var mode: mode_t?
+    var uid: uid_t?
+    var gid: gid_t?
+    var accessed: Time?
+    var modified: Time?
+  }
+
+  func change(_ new: Change) {
     let now = Self.now()
+    func time(_ time: Change.Time) -> timespec {
+      switch time {
+      case .now: now
+      case .at(let time): time
+      }
+    }
     changeable.withLock { state in
-      if mask & FUSE_SET_ATTR_MODE != 0 { state.fileMode = new.st_mode & 0o7777 }
-      if mask & FUSE_SET_ATTR_UID != 0 { state.uid = new.st_uid }
-      if mask & FUSE_SET_ATTR_GID != 0 { state.gid = new.st_gid }
-      if mask & FUSE_SET_ATTR_ATIME_NOW != 0 {
-        state.accessed = now
-      } else if mask & FUSE_SET_ATTR_ATIME != 0 {
-        state.accessed = new.st_atim
-      }
-      if mask & FUSE_SET_ATTR_MTIME_NOW != 0 {
-        state.modified = now
-      } else if mask & FUSE_SET_ATTR_MTIME != 0 {
-        state.modified = new.st_mtim
-      }
+      if let mode = new.mode { state.fileMode = mode & 0o7777 }
+      if let uid = new.uid { state.uid = uid }
+      if let gid = new.gid { state.gid = gid }
+      if let accessed = new.accessed { state.accessed = time(accessed) }
+      if let modified = new.modified { state.modified = time(modified) }
       state.changed = now
     }
   }

@@ -1,8 +1,6 @@
-import CFuse3
-import Glibc
 import NBDProtocol
 
-/// One FUSE request that needs the server, from its arrival to its reply.
+/// One request of the kernel that needs the server, from its arrival to its reply.
 ///
 /// It knows what to ask next and how to answer; it does not know who waits. An engine carries out the operation that it
 /// is given and hands back the outcome, until there is a reply:
@@ -45,17 +43,4 @@ struct FileRequest {
 
   /// The bytes that it is about; inside the file.
   var range: Range<UInt64> { offset..<offset + length }
-}
-
-extension FuseReply {
-  /// Gives `answer`; `data` is where the engine has what it received.
-  consuming func answer(_ answer: FileRequest.Answer, data: UnsafeRawPointer? = nil) {
-    switch answer {
-    case .error(let number): error(number)
-    case .success: error(0)
-    case .data(let count): self.data(data, count)
-    case .written(let count): written(count)
-    case .offset(let offset): self.offset(offset)
-    }
-  }
 }

@@ -122,17 +122,12 @@ struct Served: Sendable {
 
   /// Counts the holes on a thread of its own: a server may be slow to say.
   private func startScan() throws(NBDError) {
-    let map = file.allocation
-    let size = file.export.size
-    guard let context = map.context, size > 0 else { return scan.signal() }
+    guard let questions = HoleScan(file.allocation, size: file.layout.size) else { return scan.signal() }
     try POSIXThread.startDetached("the search for holes") { [connections, scan] in
-      var position: UInt64 = 0
-      while position < size {
-        let (outcome, extents) = connections.run(
-          Operation(.blockStatus, offset: position, length: size - position, token: Token(.mailbox, 0)))
-        guard outcome.isSuccess, let end = extents[context].last?.end, end > position else { break }
-        map.add(extents[context])
-        position = end
+      var search = questions
+      while let question = search.next() {
+        let (outcome, extents) = connections.run(question)
+        search.take(outcome, extents)
       }
       scan.signal()
     }

@@ -26,8 +26,6 @@ enum SizeKeeper {
     try POSIXThread.startDetached("the keeper of the size") {
       while true {
         file.overrun.wait()
-        // Many writes may have failed at once; one truncation is enough for them.
-        while file.overrun.wait(milliseconds: 0) {}
         do throws(NBDError) {
           let result = try truncate(file, path)
           if !result.succeeded { Logger(label: "nbdmount").debug("truncate: \(result.explanation)") }
