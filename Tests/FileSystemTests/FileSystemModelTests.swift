@@ -23,7 +23,7 @@ import Testing
   ]
 
   @Test(arguments: shapes) func randomRequestsEqualTheSameOnAnArray(shape: Shape) {
-    for seed in 0..<6 as Range<UInt64> {
+    for seed in 0..<4 as Range<UInt64> {
       var session = FileSession(shape, seed)
       for _ in 0..<150 { session.step() }
       session.finish()
@@ -35,7 +35,7 @@ import Testing
 
 /// A file, the machine of one connection, the server behind it, and what both should come to.
 private struct FileSession: ~Copyable {
-  private static let size = 32 * 1024
+  private static let size = 16 * 1024
 
   private struct Pending {
     var request: FileRequest
@@ -97,7 +97,7 @@ private struct FileSession: ~Copyable {
   // MARK: Requests
 
   private mutating func ask() {
-    let length = Int.random(in: 1...(Bool.random(using: &generator) ? 700 : 9000), using: &generator)
+    let length = Int.random(in: 1...(Bool.random(using: &generator) ? 700 : 6000), using: &generator)
     let start = Int.random(in: 0...(Self.size - length), using: &generator)
     let range = start..<start + length
     let kind = Int.random(in: 0..<10, using: &generator)
@@ -227,7 +227,7 @@ private struct FileSession: ~Copyable {
       answered.replaceSubrange(range, with: disk.writes[range])
     case (.sync, .success):
       durable += 1
-      let isKept = zip(disk.durableWrites, entry.answered).allSatisfy { $0 >= $1 }
+      let isKept = entry.answered.indices.allSatisfy { disk.durableWrites[$0] >= entry.answered[$0] }
       #expect(isKept, "seed \(seed): fsync said durable")
     case (_, .error(EIO)):
       failed += 1

@@ -36,15 +36,11 @@ struct ModelDisk {
     var end: Int { payload.endIndex }
   }
 
-  private struct Byte {
-    var value: UInt8 = 0
-    /// The order of the write that it is of.
-    var write = 0
-    /// The server knows that it is not on the disk.
-    var isDirty = false
-  }
-
-  private var cache: [Byte]
+  /// What the server answers reads with, and the order of the write that each byte is of.
+  private(set) var contents: [UInt8]
+  private(set) var writes: [Int]
+  /// The server knows that a byte is not on the disk.
+  private var isDirty: [Bool]
   /// The writes that would be left after a power cut, and their bytes.
   private(set) var durableWrites: [Int]
   private(set) var durable: [UInt8]
@@ -54,22 +50,21 @@ struct ModelDisk {
   var failures: Double
 
   init(size: Int, seed: UInt64, failures: Double) {
-    cache = Array(repeating: Byte(), count: size)
+    contents = Array(repeating: 0, count: size)
+    writes = Array(repeating: 0, count: size)
+    isDirty = Array(repeating: false, count: size)
     durable = Array(repeating: 0, count: size)
     durableWrites = Array(repeating: 0, count: size)
     generator = SeededGenerator(seed)
     self.failures = failures
   }
 
-  var contents: [UInt8] { cache.map(\.value) }
-  var writes: [Int] { cache.map(\.write) }
-
   /// Carries `request` out, and returns the reply.
   mutating func execute(_ request: Request) -> [UInt8] {
     let succeeds = Double.random(in: 0..<1, using: &generator) >= failures
     var data: [UInt8] = []
     switch request.command {
-    case 0: if succeeds { data = contents[request.range].map { $0 } }
+    case 0: if succeeds { data = Array(contents[request.range]) }
     case Request.write: write(request.range, Array(request.payload), succeeds)
     case Request.flush: flush(succeeds)
     case 6: write(request.range, Array(repeating: 0, count: request.range.count), succeeds)
@@ -86,18 +81,19 @@ struct ModelDisk {
   private mutating func write(_ range: Range<Int>, _ payload: [UInt8], _ succeeds: Bool) {
     lastWrite += 1
     let count = succeeds ? range.count : Int.random(in: 0...range.count, using: &generator)
-    for (index, value) in zip(range, payload.prefix(count)) {
-      cache[index] = Byte(value: value, write: lastWrite, isDirty: true)
-    }
+    let part = range.prefix(count)
+    contents.replaceSubrange(part, with: payload.prefix(count))
+    writes.replaceSubrange(part, with: repeatElement(lastWrite, count: count))
+    isDirty.replaceSubrange(part, with: repeatElement(true, count: count))
   }
 
   private mutating func flush(_ succeeds: Bool) {
-    for index in cache.indices where cache[index].isDirty {
+    for index in isDirty.indices where isDirty[index] {
       if succeeds || Int.random(in: 0..<4, using: &generator) == 0 {
-        durable[index] = cache[index].value
-        durableWrites[index] = cache[index].write
+        durable[index] = contents[index]
+        durableWrites[index] = writes[index]
       }
-      cache[index].isDirty = false
+      isDirty[index] = false
     }
   }
 }

@@ -4,36 +4,17 @@ import Testing
 extension MountTests {
   /// What the owner may change about the file shows.
   @Suite struct AttributeChangeTests {
-    private func withFile(_ client: Client, _ body: (Mount) async throws -> Void) async throws {
+    @Test(arguments: Client.perEngine, [
+      (["chmod", "0640"], "%a", "640"), (["chown", "1234:5678"], "%u:%g", "1234:5678"),
+      (["touch", "--date=@1000000000"], "%X %Y", "1000000000 1000000000"),
+    ] as [([String], String, String)])
+    func whatIsChangedShows(_ client: Client, _ what: (command: [String], field: String, expected: String)) async throws {
       try await withTemporaryDirectory { directory in
-        try await withMountedServer(.nbdkit(["memory", "1M"]), by: client, in: directory, body)
-      }
-    }
-
-    @Test(arguments: Client.perEngine)
-    func chmodChangesTheMode(_ client: Client) async throws {
-      try await withFile(client) { mount in
-        try await mount.succeed(["chmod", "0640", mount.file])
-        let field = try await statField("%a", of: mount.file, mount)
-        #expect(field == "640")
-      }
-    }
-
-    @Test(arguments: Client.perEngine)
-    func chownChangesTheOwner(_ client: Client) async throws {
-      try await withFile(client) { mount in
-        try await mount.succeed(["chown", "1234:5678", mount.file])
-        let field = try await statField("%u:%g", of: mount.file, mount)
-        #expect(field == "1234:5678")
-      }
-    }
-
-    @Test(arguments: Client.perEngine)
-    func touchChangesTheTimes(_ client: Client) async throws {
-      try await withFile(client) { mount in
-        try await mount.succeed(["touch", "--date=@1000000000", mount.file])
-        let field = try await statField("%X %Y", of: mount.file, mount)
-        #expect(field == "1000000000 1000000000")
+        try await withMountedServer(.nbdkit(["memory", "1M"]), by: client, in: directory) { mount in
+          try await mount.succeed(what.command + [mount.file])
+          let field = try await statField(what.field, of: mount.file, mount)
+          #expect(field == what.expected)
+        }
       }
     }
 
