@@ -26,17 +26,6 @@ import Testing
     #expect(session.requests().map(\.command) == [SeenRequest.flush, SeenRequest.write, SeenRequest.read])
   }
 
-  @Test func aFlushThatIsAbandonedIsStillWaitedFor() throws {
-    var session = MachineSession(.test(.simple))
-    session.submit(.flush)
-    session.submit(.flush)
-    let first = session.requests()
-    session.abandon(0)
-    #expect(session.requests().isEmpty)
-    session.receive(Reply.simple(try #require(first.first).handle))
-    #expect(session.requests().map(\.command) == [SeenRequest.flush])
-  }
-
   @Test func allFlushesOfAnExportGoToOneConnection() async throws {
     let hasFlush = Moment()
     let mayAnswer = Moment()

@@ -66,7 +66,6 @@ import Testing
         let requests = session.requests()
         guard session.violation == nil, let request = requests.randomElement(using: &generator) else { break }
         session.receive(Self.reply(to: request, replies, &generator))
-        if Int.random(in: 0..<8, using: &generator) == 0 { session.abandon(Int.random(in: 0..<8, using: &generator)) }
       }
       session.fail()
       let hasEndedOnce = session.outcomes.allSatisfy { $0.count == 1 }

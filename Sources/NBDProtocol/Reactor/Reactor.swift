@@ -41,11 +41,22 @@ package final class Reactor: Sendable {
   private let stopRequested = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
   private let busyPollNanoseconds: UInt64
+  /// Nanoseconds for which what was sent over a connection that we gave up stays in doubt, unless the server closes it before.
+  let quiesce: UInt64
 
-  /// - Parameter busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
-  package init(_ export: Export, _ gate: RangeGate, busyPoll: Int = 0) throws(NBDError) {
+  /// A minute: twice the time after which Linux gives up on a request to a SCSI disk (`/sys/block/sdX/device/timeout`), so that a
+  /// server has either carried out by then what it received, or failed it.
+  package static var quiesce: UInt64 { 60_000_000_000 }
+
+  /// - Parameters:
+  ///   - busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
+  ///   - quiesce: see ``quiesce``.
+  package init(
+    _ export: Export, _ gate: RangeGate, busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce
+  ) throws(NBDError) {
     self.export = export
     self.gate = gate
+    self.quiesce = quiesce
     busyPollNanoseconds = UInt64(max(busyPoll, 0)) * 1000
     mailbox = try Mailbox()
     epoll = try Epoll()

@@ -115,6 +115,8 @@ extension ReactorLoop {
   mutating func noticeShutdown() {
     guard machine.isShutDown, !isShuttingDown else { return }
     isShuttingDown = true
+    // What is still running here must not meet what others begin over the same bytes.
+    doubt = reactor.gate.hold(machine.mutationsInFlight)
     reactor.lost(.disconnected("the server is shutting down"))
   }
 

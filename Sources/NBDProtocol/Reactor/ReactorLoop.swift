@@ -21,6 +21,10 @@ package struct ReactorLoop: ~Copyable {
   package internal(set) var isConnected = true
   /// The server said that it goes away (`NBD_ESHUTDOWN`): what is in flight is finished, nothing is begun.
   var isShuttingDown = false
+  /// Holds what a server that was given up, or goes away, may still write.
+  var doubt: RangeGate.Hold?
+  /// Until when a connection that was lost is read on, in nanoseconds of ``MonotonicClock``; 0 where it is not.
+  var settlesUntil: UInt64 = 0
   /// What `epoll` said, until a system call has said otherwise.
   var ready: Epoll.Ready = [.socket, .source]
   private var watchesWritable = false
@@ -69,7 +73,7 @@ package struct ReactorLoop: ~Copyable {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
-        sleep(milliseconds: source?.hasRequests == true ? watchMilliseconds : -1)
+        sleep(milliseconds: source?.hasRequests == true || isSettling ? watchMilliseconds : -1)
         pacer.woke()
       }
     }
@@ -83,7 +87,7 @@ package struct ReactorLoop: ~Copyable {
       watch(source)
       if ready.contains(.source), readRequests(source) { worked = true }
     }
-    guard isConnected else { return worked }
+    guard isConnected else { return settle() || worked }
     if send() { worked = true }
     if machine.hasEvents {
       // Not everything ends with a reply: an empty operation, or a write that was answered before all of it had left.
@@ -106,7 +110,7 @@ package struct ReactorLoop: ~Copyable {
 
   // MARK: Socket
 
-  private mutating func send() -> Bool {
+  mutating func send() -> Bool {
     guard !machine.output.isEmpty else { return false }
     // Of at most 1024 bytes: a larger temporary allocation is one on the heap, for each send.
     let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 64) { vectors in
@@ -122,7 +126,7 @@ package struct ReactorLoop: ~Copyable {
     } else if error != .wouldBlock && error != .interrupted {
       // What the server said before it hung up is still worth reading.
       while isConnected, receive() {}
-      lose(.disconnected("the connection to the server broke: \(error)"))
+      lose(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
       return true
     }
     watchWritable(!machine.output.isEmpty)
@@ -155,12 +159,12 @@ package struct ReactorLoop: ~Copyable {
       reactor.traffic.wrappingAdd(1, ordering: .relaxed)
       drainEvents()
     } else if count == 0 {
-      lose(.disconnected("the server closed the connection"))
+      lose(.disconnected("the server closed the connection"), isFenced: true)
     } else if error == .wouldBlock || error == .interrupted {
       ready.remove(.socket)
       return false
     } else {
-      lose(.disconnected("the connection to the server broke: \(error)"))
+      lose(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
     }
     return true
   }
@@ -182,29 +186,7 @@ package struct ReactorLoop: ~Copyable {
     }
   }
 
-  // MARK: Ends
-
-  /// The server has announced that it goes away, and all that it still had to answer is answered: disconnect softly.
-  private mutating func leave() {
-    machine.disconnect()
-    _ = send()
-    lose(.disconnected("the server is shutting down"))
-  }
-
-  /// The connection is of no use any more: everything in flight ends now, and whatever comes later goes elsewhere.
-  mutating func lose(_ error: NBDError) {
-    guard isConnected else { return }
-    isConnected = false
-    shareSource()
-    reactor.lost(error)
-    // Where this was the last connection, they have nothing to wait for any more.
-    for peer in peers { peer.mailbox.gateChanged() }
-    reactor.epoll.remove(socket.rawValue)
-    shutdown(socket.rawValue, Int32(SHUT_RDWR))
-    var lost: [Completion] = []
-    machine.fail { lost.append($0) }
-    for completion in lost { complete(completion) }
-  }
+  // MARK: The end
 
   /// Drains, disconnects softly, and waits for the server to hang up; within a bound (*Terminating the
   /// transmission phase*).

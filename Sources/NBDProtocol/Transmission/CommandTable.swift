@@ -88,8 +88,6 @@ struct CommandSlot {
   var isActive = false
   /// The final reply has come, but its payload has not left completely.
   var isReplied = false
-  /// Nobody waits any more: what still comes is dropped.
-  var isAbandoned = false
   var command = Command.read
   var flags: CommandFlags = []
   var purpose = Purpose.whole
@@ -102,8 +100,6 @@ struct CommandSlot {
   var length: UInt64 = 0
   /// Where the byte at `offset` goes, or lies.
   var buffer: UnsafeMutableRawPointer?
-  /// A copy that this slot owns: the payload of an abandoned write.
-  var owned: UnsafeMutableRawPointer?
   /// The position in the send queue where the header ends: what was not sent has no reply.
   var headerEnd: UInt64 = 0
   /// The position in the send queue that has to be passed before the payload may go.
@@ -132,7 +128,6 @@ extension CommandSlot {
     _ buffer: UnsafeMutableRawPointer?, _ token: Token
   ) {
     isReplied = false
-    isAbandoned = false
     self.command = command
     self.flags = flags
     purpose = .whole
@@ -140,7 +135,6 @@ extension CommandSlot {
     self.offset = offset
     self.length = length
     self.buffer = buffer
-    owned = nil
     payloadEnd = 0
     covered = 0
     hasFragments = false

@@ -73,7 +73,7 @@ package enum Outcome: Hashable, Sendable {
   case success
   /// The server's error.
   case failed(NBDErrorCode)
-  /// The caller gave up waiting.
+  /// The caller gave it up before it was sent.
   case abandoned
   /// The connection ended first.
   case connectionLost

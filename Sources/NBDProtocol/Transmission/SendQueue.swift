@@ -118,24 +118,4 @@ package struct SendQueue: ~Copyable {
     }
     if first == end { removeAll() }
   }
-
-  /// Replaces what is still unsent of the payload that ends at `position` by a copy that the caller frees once
-  /// ``sent`` has passed it; nil where all of it has left already.
-  ///
-  /// Found by its position and not by its address: several commands may write the same memory.
-  mutating func detach(payloadEndingAt position: UInt64) -> UnsafeMutableRawPointer? {
-    var segmentEnd = queued
-    for index in (first..<end).reversed() {
-      let segment = segments[index]
-      guard segmentEnd == position else {
-        segmentEnd -= UInt64(segment.count)
-        continue
-      }
-      let copy = UnsafeMutableRawPointer.allocate(byteCount: segment.count, alignment: 64)
-      copy.copyMemory(from: segment.start, byteCount: segment.count)
-      segments[index].start = UnsafeRawPointer(copy)
-      return copy
-    }
-    return nil
-  }
 }

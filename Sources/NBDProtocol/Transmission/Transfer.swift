@@ -36,7 +36,6 @@ struct Transfer {
   var inFlight = 0
   /// Zero while nothing failed; the first failure is the one that the caller sees.
   var error = NBDErrorCode(rawValue: 0)
-  var isAbandoned = false
   var isStalled = false
   /// Two blocks, head and tail, where the operation has edges.
   var edges: UnsafeMutableRawPointer?
@@ -147,7 +146,7 @@ struct TransferTable {
     var tokens: [Token] = []
     for index in slots.indices {
       guard let transfer = slots[index] else { continue }
-      if !transfer.isAbandoned { tokens.append(transfer.operation.token) }
+      tokens.append(transfer.operation.token)
       remove(index)
     }
     waiting = []

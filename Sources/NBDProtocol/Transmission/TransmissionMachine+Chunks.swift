@@ -47,7 +47,7 @@ extension TransmissionMachine {
     try checkContent(index, header.type, offset, length)
     if commands[index].pointee.buffer == nil {
       // Ask for the buffer, or wait for the rest, before anything is noted down: this chunk is parsed again.
-      let wantsBuffer = !commands[index].pointee.isAbandoned && commands[index].pointee.error.rawValue == 0
+      let wantsBuffer = commands[index].pointee.error.rawValue == 0
       if wantsBuffer { return parseData(index, headerSize: size + 8, offset: offset, length: length, isLast: isLast) }
     }
     try cover(index, offset, length)
@@ -74,7 +74,7 @@ extension TransmissionMachine {
     if let buffer = slot.pointee.buffer {
       try cover(index, offset, length)
       (buffer + Int(offset - slot.pointee.offset)).initializeMemory(as: UInt8.self, repeating: 0, count: Int(length))
-    } else if slot.pointee.isAbandoned || slot.pointee.error.rawValue != 0 {
+    } else if slot.pointee.error.rawValue != 0 {
       try cover(index, offset, length)
     } else {
       return .event(needsBuffer(index))

@@ -116,7 +116,7 @@ extension TransmissionMachine {
     var destination: UnsafeMutableRawPointer?
     if let buffer = slot.pointee.buffer {
       destination = buffer + Int(offset - slot.pointee.offset)
-    } else if !slot.pointee.isAbandoned, slot.pointee.error.rawValue == 0 {
+    } else if slot.pointee.error.rawValue == 0 {
       let isWhole = isLast && length == slot.pointee.length
       guard isWhole, length <= Self.largestInPlace else { return .event(needsBuffer(index)) }
       let size = headerSize + Int(length)

@@ -41,7 +41,7 @@ extension TransmissionMachine {
   /// Issues what can be issued now, and completes the transfer when nothing is left of it.
   private mutating func advance(_ index: Int) -> Completion? {
     while let transfer = transfers[index], transfer.stage == .running, transfer.error.rawValue == 0,
-      !transfer.isAbandoned, !transfer.isIssued, transfer.inFlight < Transfer.commandsInFlight
+      !transfer.isIssued, transfer.inFlight < Transfer.commandsInFlight
     {
       if isShutDown {
         transfers[index]?.error = .shutdown
@@ -54,7 +54,7 @@ extension TransmissionMachine {
       issueNext(index, transfer)
     }
     guard let transfer = transfers[index], transfer.inFlight == 0, !transfer.isStalled else { return nil }
-    if transfer.stage == .running, transfer.needsFlush, transfer.error.rawValue == 0, !transfer.isAbandoned, !isShutDown {
+    if transfer.stage == .running, transfer.needsFlush, transfer.error.rawValue == 0, !isShutDown {
       guard hasRoomForCommand else {
         stall(index)
         return nil
@@ -65,7 +65,6 @@ extension TransmissionMachine {
     }
     transfers.remove(index)
     startWaitingTransfers()
-    if transfer.isAbandoned { return nil }
     if transfer.error.rawValue != 0 {
       return Completion(token: transfer.operation.token, outcome: .failed(transfer.error), data: nil)
     }
@@ -197,7 +196,7 @@ extension TransmissionMachine {
       transfers[index]?.refused.append(slot.offset..<(slot.offset + slot.length))
     } else if case .failed(let code) = outcome {
       if transfer.error.rawValue == 0 { transfers[index]?.error = code }
-    } else if slot.purpose == .edgeRead, !transfer.isAbandoned, let block = slot.buffer {
+    } else if slot.purpose == .edgeRead, let block = slot.buffer {
       takeEdge(index, transfer, slot, block)
     }
     return advance(index)
@@ -221,51 +220,6 @@ extension TransmissionMachine {
       inBlock.initializeMemory(as: UInt8.self, repeating: 0, count: count)
       transfers[index]?.mergedEdges |= 1 << slot.edge
     }
-  }
-
-  // MARK: Abandoning
-
-  /// Lets go of an operation whose caller no longer waits: its buffer is not touched again, and its completion, with
-  /// the outcome `.abandoned`, comes from ``next()``. What was sent cannot be called back; the server may still do it.
-  /// Does nothing where the operation has completed already.
-  package mutating func abandon(_ token: Token) {
-    var isFound = false
-    for index in transfers.indices {
-      guard let transfer = transfers[index], transfer.operation.token == token, !transfer.isAbandoned else { continue }
-      isFound = true
-      transfers[index]?.isAbandoned = true
-      for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
-        let slot = commands[command].pointee
-        if slot.purpose == .part, slot.transfer == index { release(command) }
-      }
-      if transfer.stage == .waiting || transfer.stage == .needsBuffer {
-        transfers.waiting.removeAll { $0 == index }
-        transfers.needing.removeAll { $0 == index }
-        transfers.remove(index)
-        startWaitingTransfers()
-      }
-    }
-    for command in 0..<CommandTable.capacity where commands[command].pointee.isActive {
-      let slot = commands[command].pointee
-      guard slot.purpose == .whole, slot.token == token, !slot.isAbandoned else { continue }
-      isFound = true
-      release(command)
-    }
-    if isFound { finished.append(Completion(token: token, outcome: .abandoned, data: nil)) }
-  }
-
-  /// Cuts a command in flight off from the buffer of its caller.
-  private mutating func release(_ index: Int) {
-    let slot = commands[index]
-    slot.pointee.isAbandoned = true
-    if slot.pointee.command == .write {
-      if slot.pointee.payloadEnd > output.sent {
-        slot.pointee.owned = output.detach(payloadEndingAt: slot.pointee.payloadEnd)
-      }
-    } else if case .data(index, .some, let left, let isLast) = receiving {
-      receiving = .data(command: index, destination: nil, left: left, isLast: isLast)
-    }
-    slot.pointee.buffer = nil
   }
 }
 

@@ -255,7 +255,7 @@ package struct TransmissionMachine: ~Copyable {
     if slot.isLargeRead { largeReads -= 1 }
     if slot.movesData { payload -= Int(slot.length) }
     commands.release(index)
-    if slot.purpose == .whole, slot.error.rawValue == 0, !slot.isAbandoned, slot.command != .blockStatus {
+    if slot.purpose == .whole, slot.error.rawValue == 0, slot.command != .blockStatus {
       return Completion(token: slot.token, outcome: .success, data: data)
     }
     return completeRarely(index, slot)
@@ -263,11 +263,9 @@ package struct TransmissionMachine: ~Copyable {
 
   private mutating func completeRarely(_ index: Int, _ slot: CommandSlot) -> Completion? {
     let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
-    slot.owned?.deallocate()
     let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
     if let status { extentsHeld -= status.count }
     if slot.purpose != .whole { return completePiece(slot, outcome) }
-    if slot.isAbandoned { return nil }
     if limits.lower(for: slot) {
       start(
         Transfer(
@@ -280,6 +278,22 @@ package struct TransmissionMachine: ~Copyable {
     return Completion(token: slot.token, outcome: outcome, data: nil, hasExtents: outcome.isSuccess && status != nil)
   }
 
+  /// The bytes that the server may still change when nothing more is sent: whole blocks of operations that were sent, at least
+  /// in part, and have no reply.
+  package var mutationsInFlight: [Range<UInt64>] {
+    var ranges: [Range<UInt64>] = []
+    for index in 0..<CommandTable.capacity where commands[index].pointee.isActive {
+      let slot = commands[index].pointee
+      guard slot.purpose == .whole, slot.command.mutates, slot.headerEnd <= output.sent else { continue }
+      ranges.append(slot.offset..<(slot.offset + slot.length))
+    }
+    for index in transfers.indices {
+      guard let transfer = transfers[index], transfer.operation.command.mutates, transfer.stage != .waiting else { continue }
+      ranges.append(transfer.lower..<transfer.upper)
+    }
+    return ranges
+  }
+
   /// Ends every operation that is not complete, because the connection has ended. Each is reported once, through
   /// `report`; the machine must not be used afterwards.
   package mutating func fail(_ report: (Completion) -> Void) {
@@ -289,8 +303,7 @@ package struct TransmissionMachine: ~Copyable {
     }
     for index in 0..<CommandTable.capacity where commands[index].pointee.isActive {
       let slot = commands[index].pointee
-      slot.owned?.deallocate()
-      if slot.purpose == .whole, !slot.isAbandoned {
+      if slot.purpose == .whole {
         report(Completion(token: slot.token, outcome: .connectionLost, data: nil))
       }
       commands.release(index)

@@ -198,11 +198,6 @@ struct MachineSession: ~Copyable {
     if completion.outcome != .connectionLost { buffers[number] = nil }
   }
 
-  mutating func abandon(_ number: Int) {
-    machine.abandon(Token(.source, UInt(number)))
-    drain()
-  }
-
   /// The connection ends.
   mutating func fail() {
     var completions: [Completion] = []
