@@ -132,7 +132,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withMountedServer(.nbdkit(["memory", "1M"]), by: client, in: directory) { mount in
           let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(mount.process.pid)/fd").compactMap { Int($0) }
-          let limit = (open.max() ?? 0) + 1
+          let limit = try #require((0...).first { !open.contains($0) })
           try await succeed(["prlimit", "--pid", "\(mount.process.pid)", "--nofile=\(limit)"])
           _ = try await mount.end(SIGTERM, within: .seconds(15))
           try expectEnded(mount, .success, in: directory)

@@ -14,16 +14,22 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         let source = try await Pattern.file("source", size: 24 * mib, in: directory)
         let image = try directory.sparseFile("image", size: 24 * mib)
-        // Bits: 24 MiB take 12 s, less what may come at once at the beginning.
-        try await withServer(.nbdkit(["--filter=rate", "file", image, "rate=16M"]), in: directory) { server in
-          try await client.mount(server, in: directory) { mount in
+        let manager = try NotifySocket(in: directory)
+        // In bits: 24 MiB take 16 s, less the 2 s that may come at once.
+        try await withServer(.nbdkit(["--filter=rate", "file", image, "rate=12M"]), in: directory) { server in
+          try await withMount(
+            [server.uri()], options: ["-C", "\(client.connections)"], engine: client.engine, in: directory,
+            launcher: ["env", "NOTIFY_SOCKET=\(manager.path)"]
+          ) { mount in
             let clock = ContinuousClock()
-            let start = clock.now
+            var start = clock.now
             try await withWriter(of: source, on: mount) { _ in
+              start = clock.now
               _ = try await mount.end(SIGTERM)
             }
             #expect(clock.now - start > .seconds(10), "the server was not slow")
             try expectEnded(mount, .success, in: directory)
+            #expect(manager.received().contains("EXTEND_TIMEOUT_USEC=20000000\n"), "systemd would not wait so long")
           }
         }
         try await succeed(["cmp", source, image])

@@ -1,12 +1,21 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
-/// A program that has written `source` to the mounted file, and keeps the file open: its pages may be dirty.
+/// A program that has written `source` to the mounted file and keeps the file open: the kernel still has its pages.
+///
+/// In perl, because a shell closes copies of the descriptor, and with each of them the kernel writes back.
 func withWriter<R>(
   of source: String, on mount: Mount, _ body: (ChildProcess) async throws -> R
 ) async throws -> R {
-  let words = ["sh", "-c", "exec 3<>\"$1\"; dd if=\"$2\" bs=1M status=none >&3; echo written; exec sleep 1000", "sh"]
+  let script = """
+    open(F, "+<", $ARGV[0]) and open(S, "<", $ARGV[1]) or die;
+    while (sysread(S, $data, 1 << 20)) { syswrite(F, $data) == length($data) or die }
+    syswrite(STDOUT, "written\\n");
+    sleep;
+    """
+  let words = ["perl", "-e", script]
   return try await withChildProcess(words + [mount.file, source]) { writer in
     try await poll("the writer to have written", within: .seconds(60)) { writer.stdout.contains("written") }
     return try await body(writer)
@@ -21,7 +30,7 @@ func pidFiles(in directory: TemporaryDirectory) throws -> [String] {
 /// nbdkit whose cache keeps writes to itself until a flush: what is in `image` after a crash was flushed.
 func cachingServer(over image: String) -> ServerKind { .nbdkit(["--filter=cache", "file", image, "cache=writeback"]) }
 
-/// What a signal's end says where there was somebody to be cut off, or nothing.
+/// It has ended like that, and nothing of it is left.
 func expectEnded(
   _ mount: Mount, _ status: TestSupport.ExitStatus, in directory: TemporaryDirectory,
   sourceLocation: SourceLocation = #_sourceLocation
@@ -29,4 +38,29 @@ func expectEnded(
   #expect(mount.process.ended.value == status, "\(mount.process.stderr)", sourceLocation: sourceLocation)
   #expect(mount.entry == nil, "it is still mounted", sourceLocation: sourceLocation)
   #expect(try pidFiles(in: directory) == [], "the pid file is still there", sourceLocation: sourceLocation)
+}
+
+/// A service manager's end of `NOTIFY_SOCKET`.
+final class NotifySocket: Sendable {
+  let path: String
+  private let descriptor: Int32
+  private let messages = Mutex<[String]>([])
+
+  init(in directory: TemporaryDirectory) throws {
+    path = directory / "notify"
+    descriptor = try UnixSocket.receiver(at: path)
+  }
+
+  deinit { close(descriptor) }
+
+  /// All datagrams until now.
+  func received() -> [String] {
+    messages.withLock { messages in
+      var buffer = [UInt8](repeating: 0, count: 4096)
+      while case let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT)), count >= 0 {
+        messages.append(String(decoding: buffer.prefix(count), as: UTF8.self))
+      }
+      return messages
+    }
+  }
 }

@@ -46,42 +46,46 @@ extension MountTests {
       }
     }
 
-    /// With a /dev/fuse that is open to everybody, as distributions have it, in a mount namespace of its own.
     @Test(arguments: Client.perEngine)
     func ordinaryUserMountsAndUnmounts(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
-        // The program's own directory may be closed to others.
-        let program = directory / "nbdmount"
-        try await succeed(["install", "-m", "0755", try Layout.nbdmount(), program])
-        let home = try directory.subdirectory("home")
-        let mountpoint = home + "/mnt"
-        let pidFile = home + "/pid"
-        try await succeed(["chown", "65534:65534", home])
-        try await succeed(Self.nobody + ["mkdir", mountpoint])
         let image = try await Pattern.file("image", size: mib, in: directory)
         try await succeed(["chmod", "0666", image])
-
-        let device = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse"
-        let child = try ChildProcess(
-          ["unshare", "--mount", "sh", "-c", "\(device) && exec \"$@\"", "sh"] + Self.nobody
-            + [program, "--engine", client.engine.rawValue, "-P", pidFile, mountpoint, "[", "nbdkit", "file", image, "]"])
-        do {
-          try await FileArrival.wait(for: pidFile, by: child, within: .seconds(20))
-          let inside = ["nsenter", "--target", "\(child.pid)", "--mount"]
-          let file = mountpoint + "/nbd"
-          try await succeed(inside + Self.nobody + ["cmp", image, file])
-          try await succeed(inside + Self.nobody + copyRange(5, 70_000, from: "/dev/zero", to: file))
-          let root = try await run(inside + ["cat", file])
+        try await withUsersMount(["[", "nbdkit", "file", image, "]"], by: client, in: directory) { mount in
+          try await succeed(mount.asUser + ["cmp", image, mount.file])
+          try await succeed(mount.asUser + copyRange(5, 70_000, from: "/dev/zero", to: mount.file))
+          let root = try await run(mount.inside + ["cat", mount.file])
           #expect(root.stderr.contains("Permission denied"), "root is another user")
-          try await succeed(inside + Self.nobody + ["fusermount3", "-u", mountpoint])
-          #expect(try await child.exitStatus(within: .seconds(20)) == .success)
-        } catch {
-          // Its mount goes with its namespace.
-          await child.terminate()
-          throw error
+          try await succeed(mount.asUser + ["fusermount3", "-u", mount.mountpoint])
+          #expect(try await mount.process.exitStatus(within: .seconds(20)) == .success)
         }
         let zeros = try await run(["cmp", "--ignore-initial=5:0", "--bytes=70000", image, "/dev/zero"])
         #expect(zeros.succeeded)
+      }
+    }
+
+    /// The kernel has taken what was written when the file was closed; the server is still to be asked to keep it, even if
+    /// the file cannot be opened any more.
+    @Test(arguments: Client.perEngine)
+    func whatAnUnreadableFileHoldsIsFlushed(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try directory.sparseFile("image", size: mib)
+        let source = try await Pattern.file("source", size: mib, in: directory)
+        try await withServer(cachingServer(over: image), in: directory) { server in
+          guard case .unix(let socket) = server.endpoint else { throw TestFailure("not a Unix socket") }
+          try await succeed(["chmod", "0777", socket])
+          try await withUsersMount([server.uri()], options: ["-o", "default_permissions"], by: client, in: directory) {
+            mount in
+            try await succeed(mount.asUser + ["dd", "if=\(source)", "of=\(mount.file)", "bs=1M", "conv=notrunc"])
+            try await succeed(mount.asUser + ["chmod", "0", mount.file])
+            mount.process.signal(SIGTERM)
+            let status = try await mount.process.exitStatus(within: .seconds(20))
+            #expect(status == .success, "\(mount.process.stderr)")
+            #expect(mount.process.stderr.contains("cannot write back"), "the file could be opened")
+          }
+          try await server.crash()
+        }
+        try await succeed(["cmp", source, image])
       }
     }
 
@@ -119,5 +123,41 @@ extension MountTests {
         }
       }
     }
+  }
+}
+
+/// A mount that an ordinary user has made, in a mount namespace of its own.
+private struct UsersMount: Sendable {
+  let process: ChildProcess
+  let mountpoint: String
+  var file: String { mountpoint + "/nbd" }
+
+  /// What runs a command in the namespace, as root and as the user.
+  var inside: [String] { ["nsenter", "--target", "\(process.pid)", "--mount"] }
+  var asUser: [String] { inside + MountTests.UserTests.nobody }
+}
+
+/// Mounts as a user who is not root, with a /dev/fuse that is open to everybody, as distributions have it.
+private func withUsersMount(
+  _ mode: [String], options: [String] = [], by client: Client, in directory: TemporaryDirectory,
+  _ body: (UsersMount) async throws -> Void
+) async throws {
+  // The program's own directory may be closed to others.
+  let program = directory / "nbdmount"
+  try await succeed(["install", "-m", "0755", try Layout.nbdmount(), program])
+  let home = try directory.subdirectory("home")
+  let mountpoint = home + "/mnt"
+  let pidFile = home + "/pid"
+  try await succeed(["chown", "65534:65534", home])
+  try await succeed(MountTests.UserTests.nobody + ["mkdir", mountpoint])
+
+  let device = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse"
+  let command = MountTests.UserTests.nobody + [program, "--engine", client.engine.rawValue, "-P", pidFile]
+  // The mount goes with its namespace, if it is still there at the end.
+  try await withChildProcess(
+    ["unshare", "--mount", "sh", "-c", "\(device) && exec \"$@\"", "sh"] + command + options + [mountpoint] + mode
+  ) { process in
+    try await FileArrival.wait(for: pidFile, by: process, within: .seconds(20))
+    try await body(UsersMount(process: process, mountpoint: mountpoint))
   }
 }

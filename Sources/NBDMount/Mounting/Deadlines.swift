@@ -26,6 +26,9 @@ enum Deadlines {
   static let truncate = Duration.seconds(30)
   /// Looking for holes before the mount is declared ready.
   static let holeScan = Duration.milliseconds(250)
+  /// Between two words to a service manager that the end is still under way, and what they ask for: time for the rest of it.
+  static let report = Duration.seconds(4)
+  static let prolongation = Duration.seconds(20)
   /// Between two looks at the mount, where nothing calls for one.
   static let look = Duration.seconds(1)
 }

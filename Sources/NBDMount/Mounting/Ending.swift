@@ -49,7 +49,7 @@ final class Ending: Sendable {
     return end.isRequested ? .requested : nil
   }
 
-  /// How ``finish(_:)`` went.
+  /// How ``finish(_:goesOn:)`` went.
   struct Outcome {
     /// Nothing is known to be lost, and nothing has failed.
     var isGood = true
@@ -63,10 +63,12 @@ final class Ending: Sendable {
   }
 
   /// Ends it.
-  func finish(_ cause: EndOfService.Cause) -> Outcome {
+  ///
+  /// - Parameter goesOn: called now and then while that takes long because the server is slow.
+  func finish(_ cause: EndOfService.Cause, goesOn: @escaping () -> Void) -> Outcome {
     reserve.release()
     var outcome = Outcome()
-    var patience = Patience(served.connections)
+    var patience = Patience(served.connections, goesOn: goesOn)
     switch cause {
     case .requested: takeDown(&patience, &outcome)
     case .gone:
@@ -117,6 +119,8 @@ final class Ending: Sendable {
       Diagnostics.warning("the file is still in use (\(reason)): its users are cut off")
     case .failed(let reason):
       outcome.failed("cannot unmount: \(reason)")
+      abort()
+      if !served.session.isConnected { unmounter.detachHere() }
     }
     if unmounting == .alreadyGone || isUnsynced, served.file.hasWriters {
       outcome.failed("what programs that have the file open have written may be lost")

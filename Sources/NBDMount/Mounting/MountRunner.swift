@@ -48,7 +48,7 @@ struct MountRunner {
     }
     let cause = ending.wait()
     readiness.stopping()
-    let outcome = ending.finish(cause)
+    let outcome = ending.finish(cause) { readiness.stillStopping() }
     let status: Int32 = outcome.isGood ? 0 : 1
     if outcome.isForced {
       readiness.retract()

@@ -6,9 +6,13 @@ struct Patience {
   private var traffic: UInt64
   /// When traffic was last seen.
   private var since = SuspendingClock.now
+  private let goesOn: () -> Void
+  private var told = SuspendingClock.now
 
-  init(_ connections: ConnectionSet) {
+  /// - Parameter goesOn: called by ``remaining()``, every ``Deadlines/report`` of a long wait in which the server answers.
+  init(_ connections: ConnectionSet, goesOn: @escaping () -> Void) {
     self.connections = connections
+    self.goesOn = goesOn
     traffic = connections.traffic
   }
 
@@ -19,6 +23,10 @@ struct Patience {
     if traffic != self.traffic {
       self.traffic = traffic
       since = now
+      if now - told > Deadlines.report {
+        told = now
+        goesOn()
+      }
     }
     return Deadlines.silence - (now - since)
   }

@@ -37,6 +37,12 @@ final class Readiness: Sendable {
     state.withLock { try? $0.notification?.stopping() }
   }
 
+  /// It takes longer, and is still under way: systemd would end us after its own time otherwise (`EXTEND_TIMEOUT_USEC`).
+  func stillStopping() {
+    let microseconds = Deadlines.prolongation.components.seconds * 1_000_000
+    state.withLock { try? $0.notification?.send("EXTEND_TIMEOUT_USEC=\(microseconds)\n") }
+  }
+
   /// The mount is over, or never came to be. From any thread; again is harmless.
   func retract() {
     state.withLock { state in

@@ -53,6 +53,12 @@ enum Helper: String {
     }
   }
 
+  /// What the helper for it does, here and now: for root, where no child can be started. Only of a mount that is dead, or it
+  /// might wait for us.
+  static func detachHere(_ path: String, _ mount: UInt64) {
+    if isRoot(path, of: mount) { umount2(path, Int32(MNT_DETACH)) }
+  }
+
   // MARK: In the child
 
   /// fsync of the file, not syncfs of the filesystem: for a plain FUSE mount the kernel's syncfs only writes dirty pages; it
@@ -66,18 +72,21 @@ enum Helper: String {
   }
 
   private static func unmount(_ path: String, _ mount: UInt64?, _ how: Unmounting) -> Int32 {
-    // O_PATH: the kernel finds the mount without asking its daemon, which may be dead or hang.
-    let root = open(path, __O_PATH | O_CLOEXEC)
-    guard root >= 0 else { return failed("open", status: unreachable) }
-    let isThere = mountID(of: root) == mount
-    close(root)
-    guard isThere else { return hidden(path) }
-    if how == .ifDead, !isDead(path) { return hidden(path) }
+    guard isRoot(path, of: mount), how != .ifDead || isDead(path) else { return hidden(path) }
     if umount2(path, how == .orderly ? 0 : Int32(MNT_DETACH)) == 0 { return 0 }
     guard errno == EPERM else { return failed("umount2") }
     // What an ordinary user may do about a mount of his own, the setuid program does.
     fusermount(how == .orderly ? ["-u"] : ["-u", "-z"], path)
     return failed("fusermount3")
+  }
+
+  /// Whether `path` leads to the mount of this number, and not to another one that covers it.
+  private static func isRoot(_ path: String, of mount: UInt64?) -> Bool {
+    // O_PATH: the kernel finds the mount without asking its daemon, which may be dead or hang.
+    let root = open(path, __O_PATH | O_CLOEXEC)
+    guard root >= 0 else { return false }
+    defer { close(root) }
+    return mountID(of: root) == mount
   }
 
   /// Replaces this process, unless there is no fusermount3.

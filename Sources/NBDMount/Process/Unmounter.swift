@@ -80,6 +80,11 @@ struct Unmounter: Sendable {
     return isMounted ? .failed(problem ?? "it is still mounted") : .detached(reason: reason)
   }
 
+  /// The same, after an abort, for where no child could be started.
+  func detachHere() {
+    for place in places.reversed() { Helper.detachHere(place.mountpoint, place.id) }
+  }
+
   /// Once the kernel has ended the mount: detaches what is still in its place, if that is the dead mount. Returns whether there
   /// was any, which is so where the mount was aborted and not unmounted.
   func detachDead() -> Bool {
