@@ -96,7 +96,8 @@ final class FuseSession: @unchecked Sendable {
   var isConnected: Bool {
     // POLLERR needs no asking for.
     var device = pollfd(fd: fuse_session_fd(session), events: 0, revents: 0)
-    return poll(&device, 1, 0) == 0 && device.fd >= 0
+    // -1 is a signal that came between, and says nothing.
+    return device.fd >= 0 && poll(&device, 1, 0) <= 0
   }
 
   private func receiveFirst() throws(NBDError) {

@@ -118,9 +118,12 @@ final class Ending: Sendable {
       if isSilent { break }
       Diagnostics.warning("the file is still in use (\(reason)): its users are cut off")
     case .failed(let reason):
-      outcome.failed("cannot unmount: \(reason)")
       abort()
-      if !served.session.isConnected { unmounter.detachHere() }
+      if !served.session.isConnected, unmounter.detachHere() {
+        Diagnostics.warning("cut off whoever uses the file, because it could not be unmounted: \(reason)")
+      } else {
+        outcome.failed("cannot unmount: \(reason)")
+      }
     }
     if unmounting == .alreadyGone || isUnsynced, served.file.hasWriters {
       outcome.failed("what programs that have the file open have written may be lost")

@@ -80,9 +80,10 @@ struct Unmounter: Sendable {
     return isMounted ? .failed(problem ?? "it is still mounted") : .detached(reason: reason)
   }
 
-  /// The same, after an abort, for where no child could be started.
-  func detachHere() {
+  /// The same, after an abort, for where no child could be started. Returns whether it worked.
+  func detachHere() -> Bool {
     for place in places.reversed() { Helper.detachHere(place.mountpoint, place.id) }
+    return !isMounted
   }
 
   /// Once the kernel has ended the mount: detaches what is still in its place, if that is the dead mount. Returns whether there
