@@ -52,6 +52,12 @@ struct RequestBuffersTests {
     #expect(keepsLarge)
   }
 
+  @Test(arguments: [1, 2, 4, 8, 16, 100, 256]) func moreConnectionsTakeNoMoreMemory(reactors: Int) {
+    let largest = ReactorEngine.largestRequest(reactors: reactors, most: 1 << 20)
+    #expect(Int(largest) * 2 * reactors <= ReactorEngine.budget && largest >= 32 << 10)
+    #expect(reactors > 8 || largest == 1 << 20, "no smaller than it has to be")
+  }
+
   /// The kernel refuses reads from its device into less than its smallest buffer, whatever the largest write is.
   @Test func theSmallestIsWhatTheKernelAccepts() {
     let sizes = [1, 10_000].map { RequestBuffers(largest: $0, budget: 0).largest }

@@ -5,6 +5,14 @@ final class ReactorEngine: Sendable {
   /// Bytes that the data in flight may take over all reactors, of each kind of ``RequestBuffers``.
   static let budget = 16 << 20
 
+  /// Bytes of the largest request, up to `most`, that lets each of `reactors` have two within the budget: more connections make
+  /// smaller requests, and not more memory. 32 KiB at least.
+  static func largestRequest(reactors: Int, most: UInt32) -> UInt32 {
+    var largest = most
+    while largest > 32 << 10, Int(largest) * 2 * reactors > budget { largest /= 2 }
+    return largest
+  }
+
   /// libfuse is to see, and print, every request (`-d`).
   let isDebugging: Bool
   private let reactors: Int

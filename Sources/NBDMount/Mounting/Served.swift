@@ -35,10 +35,13 @@ struct Served: Sendable {
     self.end = end
     let file = Self.file(configuration, mountpoint, opened[0].export)
     let options = configuration.fuse
+    let largestRequest =
+      configuration.engine == .reactor
+      ? ReactorEngine.largestRequest(reactors: opened.count, most: Self.largestRequest) : Self.largestRequest
     let mountOptions = Mount.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
       maxBackground: options.maxBackground ?? Self.backgroundRequests, maxRead: options.maxRead ?? 0,
-      maxWrite: min(options.maxWrite ?? Self.largestRequest, Self.largestRequest), keepsCache: options.kernelCache,
+      maxWrite: min(options.maxWrite ?? largestRequest, largestRequest), keepsCache: options.kernelCache,
       prefetch: configuration.readAhead ?? 0)
     let arguments = options.sessionArguments(
       source: configuration.server.mountSource(exportName: configuration.exportName),
