@@ -85,6 +85,26 @@ extension MountTests {
       }
     }
 
+    /// A search for data in a hole of a petabyte takes hundreds of thousands of answers, each of them quick.
+    @Test(arguments: Client.perEngine)
+    func aSearchWithoutAnEndCanBeKilled(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "1P"]), in: directory) { server in
+          try await client.mount(server, in: directory) { mount in
+            let caller = try ChildProcess(xfsIO("seek -d 0", flags: ["-r"], on: mount.file))
+            do {
+              try await caller.waitUntilItHolds(mount.file)
+              try await mount.waitUntilRequestsWait()
+            } catch {
+              await caller.terminate()
+              throw error
+            }
+            await Self.expectGone([caller], "\(client)")
+          }
+        }
+      }
+    }
+
     /// The flush covers what others have written: it goes on, and the next fsync is told the truth.
     @Test(arguments: Client.perEngine, [true, false])
     func aKilledFsyncGoesAndItsFlushCounts(_ client: Client, _ flushFails: Bool) async throws {
