@@ -53,7 +53,7 @@ struct RequestBuffersTests {
   }
 
   @Test(arguments: [1, 2, 4, 8, 16, 100, 256]) func moreConnectionsTakeNoMoreMemory(reactors: Int) {
-    let largest = ReactorEngine.largestRequest(reactors: reactors, most: 1 << 20)
+    let largest = ReactorEngine.largestRequest(reactors: reactors)
     #expect(Int(largest) * 2 * reactors <= ReactorEngine.budget && largest >= 32 << 10)
     #expect(reactors > 8 || largest == 1 << 20, "no smaller than it has to be")
   }

@@ -15,8 +15,11 @@
 // GNU extensions: the Glibc module is built without _GNU_SOURCE.
 #include <pthread.h>
 #include <spawn.h>
+#include <semaphore.h>
+#include <time.h>
 int pipe2(int ends[2], int flags);
 int pthread_setattr_default_np(const pthread_attr_t *attributes);
+int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until);
 int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int first);
 
 // prctl(PR_SET_IO_FLUSHER, 1): 0, or -1 and errno.

@@ -4,11 +4,15 @@ import NBDProtocol
 final class ReactorEngine: Sendable {
   /// Bytes that the data in flight may take over all reactors, of each kind of ``RequestBuffers``.
   static let budget = 16 << 20
+  /// Largest request in bytes, both ways, of few reactors; the most that the kernel's FUSE has by default.
+  private static let largestRequest: UInt32 = 1 << 20
+  /// Requests that the kernel may have waiting in the background, for read-ahead and writeback.
+  static let backgroundRequests: UInt32 = 256
 
-  /// Bytes of the largest request, up to `most`, that lets each of `reactors` have two within the budget: more connections make
+  /// Bytes of the largest request, both ways, that lets each of `reactors` have two within the budget: more connections make
   /// smaller requests, and not more memory. 32 KiB at least.
-  static func largestRequest(reactors: Int, most: UInt32) -> UInt32 {
-    var largest = most
+  static func largestRequest(reactors: Int) -> UInt32 {
+    var largest = largestRequest
     while largest > 32 << 10, Int(largest) * 2 * reactors > budget { largest /= 2 }
     return largest
   }

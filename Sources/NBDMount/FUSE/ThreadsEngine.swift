@@ -5,68 +5,137 @@ import Synchronization
 
 /// `--engine threads`: a request waits in the libfuse worker thread that read it.
 ///
-/// The classic shape, and the easiest to follow: the thread submits an operation, the connection's reactor matches the
-/// reply's handle and wakes the thread, the thread answers the kernel.
+/// The classic shape, and the easiest to follow:
+///
+///     kernel            libfuse worker thread                     reactor thread         server
+///       │  FUSE_READ      │                                         │                      │
+///       ├────────────────>│ FuseOperations, Mount: take it apart    │                      │
+///       │                 │ ExportFile.read ──> .ask(Operation)     │                      │
+///       │                 │ ThreadsEngine.carryOut                  │                      │
+///       │                 │ ConnectionSet.run ─────────────────────>│  NBD_CMD_READ        │
+///       │                 │   sleeps on its semaphore               ├─────────────────────>│
+///       │                 │                                         │<─────────────────────┤
+///       │                 │<────────────────────────────────────────┤  whose handle is it? │
+///       │                 │ ExportFile.proceed ──> .reply(Answer)   │
+///       │<────────────────┤ FuseReply.answer
+///
+/// A worker has all that it needs for itself: the semaphore it sleeps on is part of what it submits, libfuse gives it the buffer
+/// that holds the payload of a write, and ``ReadBuffer`` is where the reactor puts the data of a read. So the two threads meet in
+/// the mailbox and at the semaphore only, no lock is shared, and we allocate nothing for a request.
+///
+/// **Memory.** There are at most ``workers`` threads with two buffers of ``largestRequest`` bytes each. What is beyond that is not
+/// read, and waits in the kernel.
+///
+/// **Callers that are killed.** Whoever waits looks now and then whether its caller is being killed, and then answers the kernel
+/// at once, so that the caller can go. The server may still do what it was asked for. So the worker stays with the operation:
+/// its buffer is needed, what overlaps a write must not be sent before it, and what becomes of a flush has to be known. It is *lent*
+/// until the server answers. While any worker is, the others look before they ask, so that what else a dead process has asked
+/// for goes without taking a worker each. The kernel sends at most ``backgroundRequests`` of those that no signal can take
+/// back, which leaves workers to do that.
 final class ThreadsEngine: Sendable {
+  /// libfuse's threads, and so the requests at one time.
+  static let workers: UInt32 = 64
+  /// Largest request in bytes, both ways. What a program asks for at once comes as several of them, which are under way
+  /// together.
+  static let largestRequest: UInt32 = 256 << 10
+  /// Requests that the kernel sends before the first of them is answered, of those that no process waits for itself: read-ahead,
+  /// writeback, asynchronous direct I/O.
+  static let backgroundRequests: UInt32 = 48
+
   private let file: ExportFile
   private let connections: ConnectionSet
-  private let buffers = Mutex(BufferPool(limit: 64 << 20))
+  /// Calls that were answered because their callers were killed, and are not over.
+  private let lent = Atomic<Int>(0)
 
   init(_ file: ExportFile, _ connections: ConnectionSet) {
     self.file = file
     self.connections = connections
   }
 
-  /// Carries a request out and answers it. Blocks until the server has answered; a caller who is killed is answered at once.
+  /// Carries a request out and answers it. Blocks until the server has answered; a caller that is killed goes before.
   func carryOut(_ first: FileRequest.Step, _ reply: consuming FuseReply) {
-    var caller = WaitingCaller(fuse_req_ctx(reply.request).pointee.pid)
-    // Nil once it is answered.
-    var reply: FuseReply? = reply
+    var call = Call(reply)
     var step = first
-    var buffer: (start: UnsafeMutableRawPointer, count: Int)?
+    var data: UnsafeMutableRawPointer?
+    // Once for most requests. A seek may have to ask several times.
     while case .ask(let request, var operation) = step {
       if operation.command == .read {
-        let count = Int(operation.length)
-        let taken = buffers.withLock { UInt(bitPattern: $0.take(count)) }
-        operation.buffer = UnsafeMutableRawPointer(bitPattern: taken)
-        buffer = operation.buffer.map { ($0, count) }
+        data = ReadBuffer.ofThisThread(Int(operation.length))
+        operation.buffer = data
       }
-      let (outcome, extents) = connections.run(
-        operation, isGone: { caller.isBeingKilled() }, gone: { reply.take()?.error(EINTR) })
+      let (outcome, extents) = outcome(of: operation, for: &call)
       step = file.proceed(request, outcome, extents)
-      // A seek goes on. Each answer may be quick, and the search without an end.
-      if case .ask(let next, _) = step, reply == nil || caller.isBeingKilled() { step = file.proceed(next, .abandoned) }
     }
-    if let reply = reply.take(), case .reply(let answer) = step {
-      reply.answer(answer, data: buffer.map { UnsafeRawPointer($0.start) })
+    if call.isAnswered {
+      lent.subtract(1, ordering: .relaxed)
+    } else if case .reply(let answer) = step {
+      call.answer(answer, data: data)
     }
-    if let buffer {
-      let start = UInt(bitPattern: buffer.start)
-      buffers.withLock { pool in
-        if let start = UnsafeMutableRawPointer(bitPattern: start) { pool.give(start, buffer.count) }
-      }
-    }
+  }
+
+  /// Waits for the outcome. Where the caller is being killed, the call is answered before that has come.
+  private func outcome(of operation: Operation, for call: inout Call) -> (Outcome, [[Extent]]) {
+    if operation.command == .read, operation.buffer == nil { return (.failed(.noMemory), []) }
+    // Of a call that is answered already, nobody is left to ask for more.
+    if !call.isAnswered, call.hasLostItsCaller(atOnce: lent.load(ordering: .relaxed) > 0) { letGo(&call) }
+    if call.isAnswered { return (.abandoned, []) }
+    return connections.run(operation, isGone: { call.hasLostItsCaller(atOnce: false) }, gone: { letGo(&call) })
+  }
+
+  /// Lets the caller go, that is being killed.
+  private func letGo(_ call: inout Call) {
+    lent.add(1, ordering: .relaxed)
+    call.answer(.error(EINTR))
   }
 }
 
-/// The caller of one request, who is looked at now and then: see ``CallerWatch``.
-private struct WaitingCaller {
-  private let process: pid_t
-  /// Nanoseconds, when it is looked at next.
-  private var next: UInt64
+/// What a worker knows of the request that it has in hand.
+private struct Call: ~Copyable {
+  private let caller: pid_t
+  private var reply: FuseReply?
+  /// Counted from the arrival of the request, however often the server is asked for it.
+  private var nextLook: Deadline
 
-  private static var interval: UInt64 { UInt64(watchMilliseconds) * 1_000_000 }
-
-  init(_ process: pid_t) {
-    self.process = process
-    next = MonotonicClock.now + Self.interval
+  init(_ reply: consuming FuseReply) {
+    caller = fuse_req_ctx(reply.request).pointee.pid
+    nextLook = .after(milliseconds: Int(watchMilliseconds))
+    self.reply = consume reply
   }
 
-  /// Whether it is being killed, where it was not looked at for a while.
-  mutating func isBeingKilled() -> Bool {
-    let now = MonotonicClock.now
-    guard now >= next else { return false }
-    next = now + Self.interval
-    return CallerWatch.isBeingKilled(process)
+  var isAnswered: Bool { reply == nil }
+
+  mutating func answer(_ answer: FileRequest.Answer, data: UnsafeMutableRawPointer? = nil) {
+    if let reply = reply.take() { reply.answer(answer, data: data) }
+  }
+
+  /// Whether the caller is being killed, where it is time to look.
+  ///
+  /// - Parameter atOnce: it is.
+  mutating func hasLostItsCaller(atOnce: Bool) -> Bool {
+    guard atOnce || nextLook.hasPassed else { return false }
+    nextLook = .after(milliseconds: Int(watchMilliseconds))
+    return CallerWatch.isBeingKilled(caller)
+  }
+}
+
+/// Where a worker thread receives what it reads. It is the thread's own, and goes with it: libfuse may end idle workers.
+private enum ReadBuffer {
+  private static let size = Int(ThreadsEngine.largestRequest)
+
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key) { buffer in
+      if let buffer { munmap(buffer, ReadBuffer.size) }
+    }
+    return key
+  }()
+
+  /// Nil where there is no memory, or the kernel asks for more than was agreed.
+  static func ofThisThread(_ count: Int) -> UnsafeMutableRawPointer? {
+    guard count <= size else { return nil }
+    if let buffer = pthread_getspecific(key) { return buffer }
+    let buffer = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard buffer != MAP_FAILED, pthread_setspecific(key, buffer) == 0 else { return nil }
+    return buffer
   }
 }

@@ -4,14 +4,8 @@ import NBDProtocol
 
 /// What is behind a mount: the connections, the file, and the engine between the two.
 struct Served: Sendable {
-  /// Largest request in bytes, both ways; the most that the kernel's FUSE has by default.
-  private static let largestRequest: UInt32 = 1 << 20
   /// Microseconds for which a reactor looks for more work before it sleeps.
   private static let defaultBusyPoll = 50
-  /// Most threads of the threads engine, and so most requests at one time.
-  private static let workerThreads: UInt32 = 128
-  /// Requests that the kernel may have waiting in the background, for read-ahead and writeback.
-  private static let backgroundRequests: UInt32 = 256
 
   let connections: ConnectionSet
   let session: FuseSession
@@ -35,12 +29,14 @@ struct Served: Sendable {
     self.end = end
     let file = Self.file(configuration, mountpoint, opened[0].export)
     let options = configuration.fuse
-    let largestRequest =
-      configuration.engine == .reactor
-      ? ReactorEngine.largestRequest(reactors: opened.count, most: Self.largestRequest) : Self.largestRequest
+    let (largestRequest, backgroundRequests) =
+      switch configuration.engine {
+      case .threads: (ThreadsEngine.largestRequest, ThreadsEngine.backgroundRequests)
+      case .reactor: (ReactorEngine.largestRequest(reactors: opened.count), ReactorEngine.backgroundRequests)
+      }
     let mountOptions = Mount.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
-      maxBackground: options.maxBackground ?? Self.backgroundRequests, maxRead: options.maxRead ?? 0,
+      maxBackground: options.maxBackground ?? backgroundRequests, maxRead: options.maxRead ?? 0,
       maxWrite: min(options.maxWrite ?? largestRequest, largestRequest), keepsCache: options.kernelCache,
       prefetch: configuration.readAhead ?? 0)
     let arguments = options.sessionArguments(
@@ -49,7 +45,7 @@ struct Served: Sendable {
 
     switch configuration.engine {
     case .threads:
-      connections = try ConnectionSet(opened)
+      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration))
       do throws(NBDError) {
         mount = Mount(file, .threads(ThreadsEngine(file, connections)), mountOptions)
         session = try FuseSession(mount, arguments: arguments)
@@ -103,7 +99,7 @@ struct Served: Sendable {
   /// Starts libfuse's worker threads, for the threads engine.
   private func startWorkers() throws(NBDError) {
     let options = configuration.fuse
-    let most = configuration.isSingleThreaded ? nil : options.maxThreads ?? Self.workerThreads
+    let most = configuration.isSingleThreaded ? nil : options.maxThreads ?? ThreadsEngine.workers
     try POSIXThread.startDetached("the FUSE workers") { [session, end] in
       end.signal(
         session.loop(maxThreads: most, maxIdleThreads: options.maxIdleThreads, cloneDescriptor: options.cloneDescriptor))

@@ -1,3 +1,5 @@
+import Glibc
+
 /// A moment on the monotonic clock (`CLOCK_MONOTONIC`, the clock of timerfd), by which something must be done.
 ///
 /// A moment, not a duration: a wait that a signal interrupts goes on with what is left, so a storm of signals
@@ -25,6 +27,11 @@ public struct Deadline: Hashable, Comparable, Sendable {
     guard self != .never else { return nil }
     let now = MonotonicClock.now
     return nanoseconds > now ? nanoseconds - now : 0
+  }
+
+  /// What a wait on `CLOCK_MONOTONIC` wants. Not for ``never``.
+  var timespec: timespec {
+    Glibc.timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
   }
 
   /// What `poll(2)` wants: milliseconds rounded up (rounding down would spin through the last one), -1 for ``never``.

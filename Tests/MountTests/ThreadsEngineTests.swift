@@ -1,0 +1,133 @@
+import Foundation
+import TestSupport
+import Testing
+
+extension MountTests {
+  /// What the threads engine takes of memory and threads, and what its callers may expect when all of it is in use.
+  @Suite(.enabled(if: Engine.all.contains(.threads))) struct ThreadsEngineTests {
+    /// One hour's pattern in small: every worker has had the largest reads and the largest writes.
+    private static func loadAllWorkers(_ mount: Mount) async throws {
+      for (block, depth) in [("1m-1m", 256), ("4k-4k", 256), ("4k-1m", 64)] {
+        try await mount.succeed([
+          "fio", "--name=mix", "--filename=\(mount.file)", "--size=64m", "--io_size=256m", "--rw=randrw", "--bsrange=\(block)",
+          "--ioengine=libaio", "--direct=1", "--iodepth=\(depth)", "--output=/dev/null",
+        ])
+      }
+    }
+
+    @Test(arguments: [1, 4])
+    func memoryAndThreadsAreBoundedAtAnyDepth(connections: Int) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "64M"]), in: directory) { server in
+          try await withMount([server.uri()], options: ["-C", "\(connections)"], engine: .threads, in: directory) { mount in
+            try await Self.loadAllWorkers(mount)
+            let usage = try ProcessUsage(mount.process.pid)
+            #expect(usage.peakMemory <= 64 << 20, "\(usage.peakMemory >> 10) KiB")
+            // A reactor for each connection, and a few that wait for signals, changes and ends.
+            #expect(usage.threads <= 64 + connections + 8)
+          }
+        }
+      }
+    }
+
+    /// libfuse may end workers that have nothing to do: their memory goes with them.
+    @Test func idleWorkersTakeTheirMemoryWithThem() async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "64M"]), in: directory) { server in
+          let options = ["-C", "1", "-o", "max_idle_threads=2"]
+          try await withMount([server.uri()], options: options, engine: .threads, in: directory) { mount in
+            let before = try ProcessUsage(mount.process.pid).mappings
+            try await Self.loadAllWorkers(mount)
+            try await poll("idle workers to end", within: .seconds(10)) {
+              (try? await mount.run(["stat", "-f", mount.file])) != nil
+                && (try? ProcessUsage(mount.process.pid).threads <= 16) == true
+            }
+            // Each worker that leaves its buffer behind, of the hundreds there were, is a mapping more.
+            #expect(try ProcessUsage(mount.process.pid).mappings <= before + 80)
+          }
+        }
+      }
+    }
+
+    /// More requests than there are workers, of a kind that the kernel cannot take back: the process waits for all of them.
+    @Test(arguments: ["randread", "randwrite"])
+    func aProcessWithMoreRequestsThanWorkersCanBeKilled(_ kind: String) async throws {
+      try await withTemporaryDirectory { directory in
+        let source = try await Pattern.file("source", size: 4 * mib, in: directory)
+        try await withServer(.nbdkit(["memory", "64M"]), in: directory) { server in
+          try await withMount([server.uri()], engine: .threads, in: directory) { mount in
+            let load = [
+              "fio", "--name=deep", "--thread", "--filename=\(mount.file)", "--size=64m", "--rw=\(kind)", "--bs=4k",
+              "--ioengine=libaio", "--direct=1", "--iodepth=256", "--time_based", "--runtime=100", "--output=/dev/null",
+            ]
+            try await withChildProcess(load) { caller in
+              try await caller.waitUntilItHolds(mount.file)
+              try await mount.waitUntilRequestsWait()
+              server.signal(SIGSTOP)
+              // It has asked for all that it ever does.
+              try await mount.waitUntilRequestsWait()
+              caller.signal(SIGKILL)
+              let status = await caller.ended.value(within: KilledCallerTests.gone)
+              server.signal(SIGCONT)
+              #expect(status == .signaled(SIGKILL))
+            }
+            // All workers are back, and what the killed process wrote does not come later than this.
+            try await mount.succeed(["dd", "if=\(source)", "of=\(mount.file)", "bs=4M", "oflag=direct", "conv=notrunc,fsync"])
+            try await mount.succeed(["cmp", "--bytes=\(4 * mib)", source, mount.file])
+          }
+        }
+      }
+    }
+  }
+
+  /// `-s`: one request at a time, or one thread.
+  @Suite struct SingleThreadTests {
+    @Test(.enabled(if: Engine.all.contains(.threads)))
+    func theThreadsEngineThenServesOneRequestAtATime() async throws {
+      try await withTemporaryDirectory { directory in
+        let server = ServerKind.nbdkit(["--filter=delay", "memory", "1M", "rdelay=200ms"])
+        try await withServer(server, in: directory) { server in
+          try await withMount([server.uri()], options: ["-s"], engine: .threads, in: directory) { mount in
+            let output = try await mount.succeed([
+              "fio", "--name=parallel", "--filename=\(mount.file)", "--size=1m", "--rw=randread", "--bs=4k",
+              "--ioengine=libaio", "--direct=1", "--iodepth=8", "--number_ios=8", "--output=/dev/null",
+            ])
+            #expect(output.duration >= .milliseconds(1600))
+          }
+        }
+      }
+    }
+
+    @Test(.enabled(if: Engine.all.contains(.reactor)))
+    func theReactorEngineThenHasOneConnection() async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
+          let idle = try server.socketCount()
+          try await withMount([server.uri()], options: ["-s", "-C", "4"], engine: .reactor, in: directory) { _ in
+            let count = try server.socketCount() - idle
+            #expect(count == 1)
+          }
+        }
+      }
+    }
+  }
+}
+
+/// What a process takes of the system.
+private struct ProcessUsage {
+  /// The most that was resident, in bytes.
+  let peakMemory: Int
+  let threads: Int
+  let mappings: Int
+
+  init(_ process: pid_t) throws {
+    let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8).split(separator: "\n")
+    func number(_ name: String) throws -> Int {
+      let line = try #require(status.first { $0.hasPrefix(name + ":") })
+      return try #require(Int(line.split(whereSeparator: \.isWhitespace)[1]))
+    }
+    peakMemory = try number("VmHWM") * 1024
+    threads = try number("Threads")
+    mappings = try String(contentsOfFile: "/proc/\(process)/maps", encoding: .utf8).split(separator: "\n").count
+  }
+}
