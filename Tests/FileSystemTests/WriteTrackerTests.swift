@@ -154,7 +154,7 @@ import Testing
 
   @Test func aDurableWriteThatFailsIsAFailedFlush() {
     write(a)
-    tracker.failedDurably(b)
+    tracker.failed(b)
     #expect(!flush())
     write(a)
     #expect(!flush(), "its own range is lost as well")

@@ -75,7 +75,8 @@ final class ExportFile: Sendable {
     return ask(
       FileRequest(
         kind: .write(
-          isDurable: isDurable, isOverrun: !isDirect && length < UInt64(count), submitted: tracker.epoch),
+          isDurable: isDurable, isCached: !isDirect, isOverrun: !isDirect && length < UInt64(count),
+          submitted: tracker.epoch),
         offset: offset, length: length),
       // For a server without FUA and flush a reply is all there is, as in sync().
       Operation(
@@ -150,8 +151,9 @@ final class ExportFile: Sendable {
     switch request.kind {
     case .read:
       return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
-    case .write(let isDurable, let isOverrun, let epoch):
-      return wrote(request, isDurable: isDurable, isOverrun: isOverrun, submitted: epoch, outcome)
+    case .write(let isDurable, let isCached, let isOverrun, let epoch):
+      return wrote(
+        request, isDurable: isDurable, isCached: isCached, isOverrun: isOverrun, submitted: epoch, outcome)
     case .sync(let flush):
       return proceed(flush, outcome)
     case .zero(let epoch):
@@ -164,10 +166,12 @@ final class ExportFile: Sendable {
   }
 
   private func wrote(
-    _ request: FileRequest, isDurable: Bool, isOverrun: Bool, submitted epoch: WriteTracker.Epoch, _ outcome: Outcome
+    _ request: FileRequest, isDurable: Bool, isCached: Bool, isOverrun: Bool, submitted epoch: WriteTracker.Epoch,
+    _ outcome: Outcome
   ) -> FileRequest.Step {
     if !outcome.isSuccess {
-      if isDurable, outcome.mayHaveChangedData { tracker.failedDurably(request.range) }
+      // Of one from the kernel's cache, the writer was told long ago that it had succeeded.
+      if isCached || (isDurable && outcome.mayHaveChangedData) { tracker.failed(request.range) }
     } else if isDurable {
       tracker.wroteDurably(request.range, submitted: epoch)
     } else {

@@ -9,9 +9,10 @@ import NBDProtocol
 struct FileRequest {
   enum Kind {
     case read
-    /// `isDurable`: it was sent with FUA, so that nothing is left to flush. `isOverrun`: the kernel's cache wanted to write
+    /// `isDurable`: it was sent with FUA, so that nothing is left to flush. `isCached`: the kernel's cache wrote it, when whoever had
+    /// called write(2) had his answer. `isOverrun`: the kernel's cache wanted to write
     /// more than there is room for. `submitted`: when.
-    case write(isDurable: Bool, isOverrun: Bool, submitted: WriteTracker.Epoch)
+    case write(isDurable: Bool, isCached: Bool, isOverrun: Bool, submitted: WriteTracker.Epoch)
     /// fsync, or the flush that close(2) causes.
     case sync(WriteTracker.Flush)
     /// fallocate that makes zeros.

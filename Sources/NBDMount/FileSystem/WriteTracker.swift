@@ -106,8 +106,8 @@ final class WriteTracker: Sendable {
     }
   }
 
-  /// A write with FUA failed, or was not answered.
-  func failedDurably(_ range: Range<UInt64>) {
+  /// A write of which the kernel thinks that it is done, or should be durable, failed or was not answered.
+  func failed(_ range: Range<UInt64>) {
     state.withLock { state in
       lose(&state)
       state.lost.insert(range)
