@@ -50,12 +50,13 @@ static const uint64_t cfuse_cap_writeback_cache = FUSE_CAP_WRITEBACK_CACHE;
 static const uint64_t cfuse_cap_atomic_o_trunc = FUSE_CAP_ATOMIC_O_TRUNC;
 static const uint64_t cfuse_cap_auto_inval_data = FUSE_CAP_AUTO_INVAL_DATA;
 static const uint64_t cfuse_cap_splice_read = FUSE_CAP_SPLICE_READ;
-// These came later; 0 is a capability that nobody has, and that nobody needs to decline.
+// From libfuse 3.18 on. It has to be declined by a program that was built with older headers, too.
 #ifdef FUSE_CAP_OVER_IO_URING
 static const uint64_t cfuse_cap_over_io_uring = FUSE_CAP_OVER_IO_URING;
 #else
-static const uint64_t cfuse_cap_over_io_uring = 0;
+static const uint64_t cfuse_cap_over_io_uring = UINT64_C(1) << 31;
 #endif
+// From libfuse 3.17 on; 0 is a capability that nobody has.
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
 static const uint64_t cfuse_cap_direct_io_allow_mmap = FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
 #else

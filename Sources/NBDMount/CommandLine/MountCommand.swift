@@ -125,6 +125,7 @@ struct MountCommand: ParsableCommand {
     // The specification's limit on strings.
     if let exportName, exportName.utf8.count > 4096 { throw UsageError("--export is longer than 4096 bytes") }
     let fuse = try FuseOptions(arguments: mountOptions)
+    if fuse.usesIOUring, engine == .reactor { throw UsageError("-o io_uring needs --engine threads") }
     return MountConfiguration(
       server: server, exportName: exportName, mountpoint: mountpoint,
       connections: server.allowsOneConnectionOnly ? 1 : connections,
