@@ -42,7 +42,7 @@ enum LibfuseLog {
 
   private static func add(_ piece: String, isError: Bool) {
     for line in lines(piece, isError: isError) {
-      if isError { Diagnostics.warning("libfuse: \(line)") } else { Diagnostics.note("libfuse: \(line)") }
+      if isError { Diagnostics.warning("libfuse: \(line)") } else { Diagnostics.trace("libfuse: \(line)") }
     }
   }
 
