@@ -5,7 +5,7 @@ import Testing
 @testable import NBDProtocol
 
 /// How a client's connections end, and what becomes of what is in flight, over a scripted server.
-@Suite struct ClientEndTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientEndTests {
   // RB-055: end of stream and reset with 64 requests in flight
   @Test(arguments: [false, true]) func aLostConnectionFailsAllThatIsPendingOnce(isReset: Bool) async throws {
     let server = try ScriptedServer { connection in

@@ -135,7 +135,7 @@ import Testing
     let server = try losing.start(.violation)
     try await onThread {
       let opened = try Opener(server.endpoint, HandshakeRequest(exportName: "")).openAll(wanted: 2)
-      let connections = try ConnectionSet(opened, quiesce: 300_000_000)
+      let connections = try ConnectionSet(opened.connections, quiesce: 300_000_000)
       var byte: UInt8 = 1
       withUnsafeMutableBytes(of: &byte) { bytes in
         let operation = Operation(.write, offset: 4096, length: 1, buffer: bytes.baseAddress, token: Token(.mailbox, 0))

@@ -4,7 +4,7 @@ import Testing
 @testable import NBDProtocol
 
 /// What the public requests put on the wire, and what they refuse themselves.
-@Suite struct ClientRequestTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientRequestTests {
   /// Runs `work` on a client, and returns what the server was asked.
   private func requests(
     _ offer: ScriptedServer.Offer, _ work: @escaping @Sendable (NBDClient) throws -> Void

@@ -6,7 +6,7 @@ import Testing
 @testable import NBDProtocol
 
 /// The whole client over a scripted server.
-@Suite struct ClientTests {
+@Suite(.timeLimit(.minutes(10))) struct ClientTests {
   private static let offers: [ScriptedServer.Offer] = [
     .init(), .init(replies: .structured), .init(replies: .extended), .init(blocks: [512, 4096, 65536]),
     .init(flags: 0b1101, isOldstyle: true),
@@ -138,7 +138,7 @@ import Testing
     let size = min(count, Int(Limits.payload))
     let reader = Task { try await onThread { try client.read(at: 0, count: size).allSatisfy { $0 == 9 } } }
     try await onThread {
-      while client.connections.reactors[0].load.load(ordering: .relaxed) == 0 { sched_yield() }
+      try #require(eventually { client.connections.reactors[0].load.load(ordering: .relaxed) > 0 })
       try client.write([UInt8](repeating: 7, count: size), at: 0)
     }
     #expect(try await reader.value)

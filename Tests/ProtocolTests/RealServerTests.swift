@@ -6,13 +6,19 @@ import Testing
 @testable import NBDProtocol
 
 /// The client and real servers: a short session with each that is recorded and replayed, and many threads at once.
-@Suite struct RealServerTests {
+@Suite(.timeLimit(.minutes(10))) struct RealServerTests {
   /// A server to start, its name in the recordings, and its export.
   struct Plan: Sendable {
     var name: String
     var kind: ServerKind
     var exportName = ""
+    /// What the export holds.
+    var contents = zeros(64 * 1024)
+    var isReadOnly = false
     var steps = RealServerTests.steps
+
+    /// What is in the file.
+    static let disk = pattern(1024) + zeros(63 * 1024)
 
     /// - Parameters:
     ///   - disk: a file of 64 KiB.
@@ -27,11 +33,15 @@ import Testing
       return [
         Plan(name: "nbdkit" + suffix, kind: .nbdkit(["memory", "64K"], program: nbdkit)),
         Plan(name: "nbdkit-blocks" + suffix, kind: .nbdkit(blocks, program: nbdkit), steps: few),
-        Plan(name: "nbdkit-read-only" + suffix, kind: .nbdkit(["-r", "pattern", "64K"], program: nbdkit)),
         Plan(
-          name: "qemu-nbd" + suffix, kind: .qemuNBD(["-f", "raw", "--discard=unmap", disk], program: program("qemu-nbd"))),
+          name: "nbdkit-read-only" + suffix, kind: .nbdkit(["-r", "pattern", "64K"], program: nbdkit),
+          contents: (0..<8192).flatMap { be64($0 * 8) }, isReadOnly: true),
         Plan(
-          name: "nbd-server" + suffix, kind: .nbdServer(image: disk, program: program("nbd-server")), exportName: "disk"),
+          name: "qemu-nbd" + suffix, kind: .qemuNBD(["-f", "raw", "--discard=unmap", disk], program: program("qemu-nbd")),
+          contents: Self.disk),
+        Plan(
+          name: "nbd-server" + suffix, kind: .nbdServer(image: disk, program: program("nbd-server")), exportName: "disk",
+          contents: Self.disk),
       ]
     }
   }
@@ -52,10 +62,11 @@ import Testing
         plans += Plan.all(disk, suffix: "-testing") { "\(peers)/\($0)-testing" }
       }
       for plan in plans {
-        try Data(pattern(1024) + zeros(63 * 1024)).write(to: URL(filePath: disk))
+        try Data(Plan.disk).write(to: URL(filePath: disk))
         try await withServer(plan.kind, in: directory) { server in
           let uri = try NBDURI(server.uri(export: plan.exportName))
           let recording = try await onThread { try Self.record(plan, try ServerEndpoint(uri)) }
+          Self.check(recording, plan)
           try SessionRecordingTests.replay(recording) { _, bytes in bytes.indices.map { bytes[$0...$0] } }
           let again = try #require(SessionRecording(name: "", text: recording.text))
           #expect(again.events == recording.events)
@@ -107,6 +118,37 @@ import Testing
     }
     player.end()
     return recording
+  }
+
+  /// Every operation has succeeded, and every read has delivered what was there or was written before it.
+  private static func check(_ recording: SessionRecording, _ plan: Plan) {
+    var contents = plan.contents
+    var submitted: [String] = []
+    for event in recording.events {
+      switch event {
+      case .submit(let text):
+        submitted.append(text)
+        guard let ask = try? SessionPlayer.ask(text), ask.command == .write || ask.command == .writeZeroes else { break }
+        let bytes = ask.command == .write ? ask.payload : zeros(Int(ask.length))
+        contents.replaceSubrange(Int(ask.offset)..<Int(ask.offset + ask.length), with: bytes)
+      case .outcome(let outcome):
+        let text = String(outcome.prefix { $0 != ":" })
+        guard let ask = try? SessionPlayer.ask(text) else {
+          Issue.record("\(plan.name): \(outcome)")
+          break
+        }
+        switch ask.command {
+        case .read:
+          let data = SessionRecording.hexadecimal(contents[Int(ask.offset)..<Int(ask.offset + ask.length)])
+          #expect(outcome == "\(text): success \(data)", "\(plan.name)")
+        case .blockStatus: #expect(outcome.hasPrefix("\(text): success \(ask.offset)+"), "\(plan.name): \(outcome)")
+        default: #expect(outcome == "\(text): success", "\(plan.name)")
+        }
+      case .client, .server: break
+      }
+    }
+    let needed = plan.steps.joined().filter { $0.hasPrefix("read") || ($0.hasPrefix("write") && !plan.isReadOnly) }
+    #expect(Set(submitted).isSuperset(of: needed), "\(plan.name) did only \(submitted)")
   }
 
   private static func command(of text: String) -> NBDProtocol.Command {

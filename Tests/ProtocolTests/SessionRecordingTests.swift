@@ -8,15 +8,20 @@ import Testing
 @Suite struct SessionRecordingTests {
   static let folder = URL(filePath: #filePath).appending(path: "../../../Fixtures/Sessions").standardized
 
-  static let all: [SessionRecording] = {
+  private static let files: [URL] = {
     let files = (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
-    return files.sorted { $0.path < $1.path }.compactMap { file in
-      guard let text = try? String(contentsOf: file, encoding: .utf8) else { return nil }
-      return SessionRecording(name: file.deletingPathExtension().lastPathComponent, text: text)
-    }
+    return files.sorted { $0.path < $1.path }
   }()
 
-  @Test func theRecordingsAreThere() { #expect(Self.all.count >= 6) }
+  static let all: [SessionRecording] = files.compactMap { file in
+    guard let text = try? String(contentsOf: file, encoding: .utf8) else { return nil }
+    return SessionRecording(name: file.deletingPathExtension().lastPathComponent, text: text)
+  }
+
+  @Test func theRecordingsAreThereAndReadable() {
+    #expect(Self.all.map(\.testDescription) == Self.files.map { $0.deletingPathExtension().lastPathComponent })
+    #expect(Self.all.count == 8)
+  }
 
   @Test(arguments: all) func aRecordingIsReplayedExactly(recording: SessionRecording) throws {
     try Self.replay(recording) { _, bytes in [bytes[...]] }

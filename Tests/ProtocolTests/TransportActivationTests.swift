@@ -5,7 +5,7 @@ import Testing
 @testable import NBDProtocol
 
 /// Servers started by socket activation.
-@Suite struct TransportActivationTests {
+@Suite(.timeLimit(.minutes(10))) struct TransportActivationTests {
   private static let soon = Deadline.after(milliseconds: 60_000)
 
   @Test func nbdkitServesSeveralConnections() async throws {

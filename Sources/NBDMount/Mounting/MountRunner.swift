@@ -22,11 +22,11 @@ struct MountRunner {
     termination.register { readiness.retract() }
     defer { readiness.retract() }
 
-    let connections = try open(server, endpoint)
-    OpeningReport.opened(connections, at: server.address)
+    let opened = try open(server, endpoint)
+    OpeningReport.opened(opened, at: server.address)
     let end = try EndOfService()
     termination.becomesMounted { end.request() }
-    let served = try Served(configuration, mountpoint, connections, end)
+    let served = try Served(configuration, mountpoint, opened.connections, end)
     let ending: Ending
     do throws(NBDError) {
       let table = try MountTable.current()
@@ -63,7 +63,7 @@ struct MountRunner {
     endpoint.shutdown(termMilliseconds: Int(Deadlines.impatientShutdown.pollTimeout))
   }
 
-  private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> [NegotiatedConnection] {
+  private func open(_ server: ServerTarget, _ endpoint: ServerEndpoint) throws(NBDError) -> OpenedConnections {
     do throws(NBDError) {
       // One connection is one reactor, and so one thread.
       let wanted = configuration.isSingleThreaded && configuration.engine == .reactor ? 1 : configuration.connections

@@ -7,10 +7,11 @@ enum OpeningReport {
   private static let mostNames = 8
 
   /// What was agreed on, for `--verbose`; and for everybody, what a reader would not expect.
-  static func opened(_ connections: [NegotiatedConnection], at address: ServerAddress) {
+  static func opened(_ opened: OpenedConnections, at address: ServerAddress) {
+    let connections = opened.connections
     let export = connections[0].export
     let log = Logger(label: "nbdmount")
-    for note in connections[0].notes { log.debug("\(note)") }
+    for note in opened.notes { log.debug("\(note)") }
     let sizes = export.blockSizes
     let blocks = "blocks of \(sizes.minimum) to \(sizes.maximumPayload) bytes, best \(sizes.preferred)"
     let number = connections.count == 1 ? "1 connection" : "\(connections.count) connections"

@@ -10,10 +10,11 @@ package final class ConnectionSet: Sendable {
   /// Starts a reactor for each of `connections`, of which there is at least one.
   ///
   /// - Parameters:
-  ///   - busyPoll, quiesce: see ``Reactor``.
+  ///   - busyPoll, quiesce, patience: see ``Reactor``.
   ///   - makeSource: called with the place of the reactor in ``reactors``, on that reactor's thread.
   package init(
     _ connections: [NegotiatedConnection], busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce,
+    patience: Int = Limits.peerSilence,
     makeSource: @escaping @Sendable (Int) -> (any RequestSource)? = { _ in nil }
   ) throws(NBDError) {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
@@ -21,7 +22,9 @@ package final class ConnectionSet: Sendable {
     gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
-    for connection in connections { reactors.append(try Reactor(connection.export, gate, busyPoll: busyPoll, quiesce: quiesce)) }
+    for connection in connections {
+      reactors.append(try Reactor(connection.export, gate, busyPoll: busyPoll, quiesce: quiesce, patience: patience))
+    }
     do throws(NBDError) {
       for (index, connection) in connections.enumerated() {
         guard let socket = connection.takeSocket() else { throw .invalidArgument("a connection is driven already") }

@@ -152,7 +152,7 @@ extension NBDClient {
   }
 
   private func pick(_ context: String, _ extents: [[Extent]]) throws(NBDError) -> [Extent] {
-    guard let position = export.contexts.firstIndex(where: { $0.name == context }), position < extents.count else {
+    guard let position = export.contexts.firstIndex(where: { $0.isNamed(context) }), position < extents.count else {
       throw .unsupported("the metadata context \(printable(context)) was not negotiated")
     }
     return extents[position]

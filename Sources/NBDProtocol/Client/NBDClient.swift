@@ -54,9 +54,9 @@ public final class NBDClient: Sendable {
     request.goal = .transmission
     self.endpoint = endpoint
     let opened = try Opener(endpoint, request).openAll(wanted: configuration.connections)
-    export = opened[0].export
-    notes = opened[0].notes
-    connections = try ConnectionSet(opened)
+    export = opened.connections[0].export
+    notes = opened.notes
+    connections = try ConnectionSet(opened.connections)
   }
 
   /// A client that is dropped disconnects as with ``close()``, but nobody waits for that.

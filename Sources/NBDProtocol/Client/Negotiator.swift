@@ -48,7 +48,8 @@ enum Negotiator {
     if error != .wouldBlock && error != .interrupted { throw .system(error, doing: "negotiating") }
   }
 
-  private static func send(_ bytes: [UInt8], on socket: Int32, until deadline: Deadline) throws(NBDError) {
+  /// Sends all of `bytes`, unless the server has hung up.
+  static func send(_ bytes: [UInt8], on socket: Int32, until deadline: Deadline) throws(NBDError) {
     var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes {
@@ -69,9 +70,13 @@ enum Negotiator {
   }
 
   private static func wait(_ socket: Int32, _ events: Int32, _ deadline: Deadline) throws(NBDError) {
+    // Asked first: bytes that wait would be taken for ever, however late it is.
+    guard !deadline.hasPassed else { throw .timedOut(tooLate) }
     let isReady = try doing("negotiating") { () throws(Errno) in
       try Syscall.poll(socket, for: events, until: deadline)
     }
-    guard isReady else { throw .timedOut("the server did not finish the negotiation in time") }
+    guard isReady else { throw .timedOut(tooLate) }
   }
+
+  private static let tooLate = "the server did not finish the negotiation in time"
 }

@@ -15,39 +15,53 @@ package final class Opener: Sendable {
 
   /// Connects and negotiates, within ``Limits/negotiationSeconds`` each. Blocks.
   package func open() throws(NBDError) -> NegotiatedConnection {
-    let socket = try endpoint.connect(deadline: Self.deadline())
-    let result = try Negotiator.run(request, on: socket, until: Self.deadline())
+    let seconds = Limits.negotiationSeconds
+    return try negotiate(endpoint.connect(deadline: .after(milliseconds: seconds * 1000)), seconds)
+  }
+
+  private func negotiate(
+    _ socket: consuming OwnedDescriptor, _ seconds: Int
+  ) throws(NBDError) -> NegotiatedConnection {
+    let result = try Negotiator.run(request, on: socket, until: .after(milliseconds: seconds * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
     }
     return NegotiatedConnection(socket, export, leftover: result.leftover, notes: result.notes)
   }
 
-  /// Makes up to `wanted` connections, at least one.
+  /// Makes up to `wanted` connections, at least one; fewer, with a note, where the server has no more to give. A server may
+  /// limit its clients by refusing one, by hanging up on it, or by letting it wait for ever.
   ///
-  /// - Throws: what ``open()`` throws, and ``NBDError/disconnected(_:)`` where a later connection shows another export
+  /// - Throws: what ``open()`` throws for the first, and ``NBDError/disconnected(_:)`` where a later one shows another export
   ///   than the first. Nothing stays open then.
-  package func openAll(wanted: Int) throws(NBDError) -> [NegotiatedConnection] {
-    var connections = [try open()]
-    let export = connections[0].export
-    while connections.count < connectionCount(wanted: wanted, for: export) {
-      connections.append(try open(like: export))
+  package func openAll(wanted: Int) throws(NBDError) -> OpenedConnections {
+    let first = try open()
+    var opened = OpenedConnections(connections: [first], notes: first.notes)
+    let count = connectionCount(wanted: wanted, for: first.export)
+    while opened.connections.count < count {
+      let another: NegotiatedConnection
+      do {
+        let seconds = Limits.anotherConnectionSeconds
+        another = try negotiate(endpoint.connect(deadline: .after(milliseconds: seconds * 1000)), seconds)
+      } catch {
+        opened.notes.append("\(opened.connections.count) connections instead of \(count), because another failed: \(error)")
+        break
+      }
+      try check(another.export, isLike: first.export)
+      opened.connections.append(another)
     }
-    return connections
+    return opened
   }
 
-  private func open(like first: Export) throws(NBDError) -> NegotiatedConnection {
-    let connection = try open()
-    let export = connection.export
+  private func check(_ export: Export, isLike first: Export) throws(NBDError) {
     guard export.size == first.size else {
       throw .disconnected("another connection to the export shows \(export.size) bytes, expected \(first.size)")
     }
     guard export.flags == first.flags, export.blockSizes == first.blockSizes, export.replies == first.replies,
-      export.contexts.map(\.name) == first.contexts.map(\.name)
+      export.contexts.elementsEqual(first.contexts, by: { $0.isNamed($1.name) })
     else {
       throw .disconnected("another connection to the export was negotiated differently")
     }
-    return connection
   }
 
   /// How many connections are worth having: what was wanted, but one where the server does not promise that they
@@ -56,11 +70,18 @@ package final class Opener: Sendable {
     guard export.flags.contains(.canMultiConn) else { return 1 }
     return max(1, min(wanted, endpoint.maximumConnections ?? wanted))
   }
-
-  private static func deadline() -> Deadline { .after(milliseconds: Limits.negotiationSeconds * 1000) }
 }
 
-/// A connection that has entered the transmission phase, until a reactor takes it.
+/// Connections to one export, alike, and what there is to say about how they came about.
+package struct OpenedConnections: Sendable {
+  /// At least one.
+  package var connections: [NegotiatedConnection]
+  /// What the server refused, one printable line for each.
+  package var notes: [String]
+}
+
+/// A connection that has entered the transmission phase, until a reactor takes it. One that nobody takes disconnects softly
+/// (*Terminating the transmission phase*).
 package final class NegotiatedConnection: Sendable {
   package let export: Export
   /// What the server refused, one printable line for each.
@@ -74,6 +95,13 @@ package final class NegotiatedConnection: Sendable {
     self.leftover = leftover
     self.notes = notes
     self.socket = Mutex(socket)
+  }
+
+  deinit {
+    guard let socket = takeSocket() else { return }
+    let disconnect = RequestHeader.softDisconnect.encoded(extended: export.replies == .extended)
+    // A courtesy: nobody is left to tell of an error, or to wait.
+    try? Negotiator.send(disconnect, on: socket.rawValue, until: .after(milliseconds: 0))
   }
 
   /// The socket, for the one that drives it from here on; nil the second time.

@@ -47,7 +47,7 @@ public struct Export: Hashable, Sendable {
   public var isReadOnly: Bool { flags.contains(.readOnly) }
 
   /// The context of that name, where it was selected.
-  public func context(named name: String) -> MetadataContext? { contexts.first { $0.name == name } }
+  public func context(named name: String) -> MetadataContext? { contexts.first { $0.isNamed(name) } }
 }
 
 /// The size constraints of an export, in bytes (*Size constraints*).
@@ -92,6 +92,9 @@ public struct MetadataContext: Hashable, Sendable {
     self.id = id
     self.name = name
   }
+
+  /// Names are bytes. Swift's `==` of strings finds equal what only looks alike.
+  func isNamed(_ name: String) -> Bool { self.name.utf8.elementsEqual(name.utf8) }
 
   /// The name of the one context that the specification itself defines.
   public static let baseAllocation = "base:allocation"

@@ -150,7 +150,7 @@ extension HandshakeMachine {
     case .setMetaContext:
       // A context that was not asked for stays, under its own name: its chunks have to be understood.
       terms.contexts = option.contexts
-      for name in request.contexts where !terms.contexts.contains(where: { $0.name == name }) {
+      for name in request.contexts where !terms.contexts.contains(where: { $0.isNamed(name) }) {
         note("the server has no metadata context \"\(name)\" for this export")
       }
       chooseExport()

@@ -42,7 +42,7 @@ struct OptionInProgress: Sendable {
       if let export = try OptionReply.server(payload) { exports.append(export) } else { unusableExports += 1 }
     case (.setMetaContext, .metaContext):
       let context = try OptionReply.metaContext(payload, answering: type)
-      try checkUnique(context)
+      try check(context)
       contexts.append(context)
     case (.listMetaContext, .metaContext):
       var context = try OptionReply.metaContext(payload, answering: type)
@@ -55,9 +55,14 @@ struct OptionInProgress: Sendable {
     }
   }
 
-  /// Block status chunks are told apart by these ids, so two contexts must not share one.
-  private func checkUnique(_ context: MetadataContext) throws(NBDError) {
-    for other in contexts where other.id == context.id || other.name == context.name {
+  /// Block status chunks are told apart by these ids, so two contexts must not share one. Every block status has a chunk for
+  /// each of them, so that they are few.
+  private func check(_ context: MetadataContext) throws(NBDError) {
+    guard contexts.count < Limits.metadataContexts else {
+      throw .brokenReply(
+        to: type, expected: "at most \(Limits.metadataContexts) contexts, this client's limit", found: "more")
+    }
+    for other in contexts where other.id == context.id || other.isNamed(context.name) {
       throw .brokenReply(
         to: type, expected: "each context once with an id of its own",
         found: "\"\(printable(other.name))\" as \(other.id) and \"\(printable(context.name))\" as \(context.id)")

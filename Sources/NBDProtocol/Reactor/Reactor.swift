@@ -28,8 +28,10 @@ package final class Reactor: Sendable {
   /// The export's, shared by its reactors.
   let gate: RangeGate
   let epoll: Epoll
-  /// Operations submitted and not completed: the measure for choosing the least loaded connection.
+  /// Operations left in the mailbox and not completed.
   package let load = Atomic<Int>(0)
+  /// Commands in flight as of the last turn, where a request source asks for most of them.
+  let commands = Atomic<Int>(0)
   /// Calls that have moved bytes from or to the server: while it grows, there is somebody. For whoever waits for the end.
   package let traffic = Atomic<UInt64>(0)
   /// More is in flight than one reactor should have alone.
@@ -40,6 +42,7 @@ package final class Reactor: Sendable {
   private let isLost = Atomic<Bool>(false)
   private let stopRequested = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
+  let patience: Int
   private let busyPollNanoseconds: UInt64
   /// Nanoseconds for which what was sent over a connection that we gave up stays in doubt, unless the server closes it before.
   let quiesce: UInt64
@@ -51,12 +54,15 @@ package final class Reactor: Sendable {
   /// - Parameters:
   ///   - busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
   ///   - quiesce: see ``quiesce``.
+  ///   - patience: milliseconds of a TCP peer's silence after which it is taken for gone: see ``PeerWatch``.
   package init(
-    _ export: Export, _ gate: RangeGate, busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce
+    _ export: Export, _ gate: RangeGate, busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce,
+    patience: Int = Limits.peerSilence
   ) throws(NBDError) {
     self.export = export
     self.gate = gate
     self.quiesce = quiesce
+    self.patience = patience
     busyPollNanoseconds = UInt64(max(busyPoll, 0)) * 1000
     mailbox = try Mailbox()
     epoll = try Epoll()
@@ -118,6 +124,9 @@ package final class Reactor: Sendable {
     if let ended { pthread_join(ended, nil) }
   }
 
+  /// The measure for choosing the least loaded connection. An operation may be in both numbers.
+  var inFlight: Int { max(load.load(ordering: .relaxed), commands.load(ordering: .relaxed)) }
+
   // MARK: The thread's side
 
   var shouldStop: Bool { stopRequested.load(ordering: .relaxed) }
@@ -144,7 +153,7 @@ extension Array where Element == Reactor {
     var best: Reactor?
     var least = Int.max
     for reactor in self where reactor.isAlive {
-      let load = reactor.load.load(ordering: .relaxed)
+      let load = reactor.inFlight
       if load < least {
         best = reactor
         least = load

@@ -9,19 +9,30 @@ extension ReactorLoop {
   /// Nanoseconds without a crowd after which the others are let go.
   private static var calm: UInt64 { 2_000_000 }
 
-  /// Has the source look after requests that take long. The clock is read every so many turns only: a busy loop takes
-  /// thousands of them in the time, and an idle one sleeps in each.
-  mutating func watch(_ source: any RequestSource) {
+  /// Looks after what takes long: the source's requests, and a server that may be gone. The clock is read every so many turns
+  /// only: a busy loop takes thousands of them in the time, and an idle one sleeps in each.
+  mutating func watch() {
     guard turnsToWatch <= 0 else {
       turnsToWatch -= 1
       return
     }
-    guard source.hasRequests else { return }
+    let mayBeWaiting = isConnected && machine.load > 0
+    guard mayBeWaiting || source?.hasRequests == true else { return }
     turnsToWatch = 64
     let now = MonotonicClock.now
-    guard now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
+    if mayBeWaiting, let silence = peerWatch?.look(at: socket.rawValue, now: now) {
+      lose(.disconnected("the server's machine has acknowledged nothing for \(silence / 1_000_000_000) s"))
+    }
+    guard let source, source.hasRequests, now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
     lastWatch = now
     source.watch(&self)
+  }
+
+  /// Milliseconds until ``watch()`` has something to do, -1 for ever.
+  var timeToWatch: Int32 {
+    if source?.hasRequests == true || isSettling { return watchMilliseconds }
+    if let peerWatch, isConnected, machine.load > 0 { return peerWatch.sleep }
+    return -1
   }
 
   mutating func readRequests(_ source: any RequestSource) -> Bool {
@@ -50,6 +61,9 @@ extension ReactorLoop {
   /// After each turn: says how crowded it is here; the first reactor calls the others, or lets them go.
   @inline(__always)
   mutating func shareSource() {
+    // Not for the mailbox alone: its own count is exact, where this one is a turn old.
+    let load = source == nil ? 0 : machine.load
+    if load != reactor.commands.load(ordering: .relaxed) { reactor.commands.store(load, ordering: .relaxed) }
     let isCrowded =
       (pacer.isCrowded && machine.load > 0) || machine.payload >= Self.crowdedPayload || (isFirst && !isConnected)
     if isCrowded != reactor.isCrowded.load(ordering: .relaxed) { reactor.isCrowded.store(isCrowded, ordering: .relaxed) }

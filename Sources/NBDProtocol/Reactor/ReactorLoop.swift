@@ -32,6 +32,8 @@ package struct ReactorLoop: ~Copyable {
   /// The source has more requests than there is room for.
   var isSourceBlocked = false
   var pacer: Pacer
+  /// Nil where the kernel itself says that the peer is gone: on all sockets but TCP's.
+  var peerWatch: PeerWatch?
   /// Turns until the clock is looked at, and when the source was last asked to look after its requests.
   var turnsToWatch = 0
   var lastWatch: UInt64 = 0
@@ -53,6 +55,7 @@ package struct ReactorLoop: ~Copyable {
     leadsOthers = isFirst && peers.count > 1 && source != nil
     pacer = Pacer(busyPoll: reactor.busyPoll)
     machine = TransmissionMachine(reactor.export, leftover: leftover)
+    if (try? Syscall.tcpInformation(self.socket.rawValue)) != nil { peerWatch = PeerWatch(patience: reactor.patience) }
     do {
       try reactor.epoll.add(self.socket.rawValue, as: .socket, .readable)
       try reactor.epoll.add(reactor.mailbox.wakeup.rawDescriptor, as: .mailbox, [.readable, .edge])
@@ -63,6 +66,8 @@ package struct ReactorLoop: ~Copyable {
   }
 
   mutating func run() {
+    // What came with the end of the negotiation.
+    if isConnected { drainEvents() }
     while !reactor.shouldStop {
       let worked = turn()
       if worked { pacer.worked(load: machine.load) }
@@ -73,7 +78,7 @@ package struct ReactorLoop: ~Copyable {
         // Trying costs less than being woken: see Pacer.
         ready = machine.load > 0 ? [.socket, .source] : .source
       } else {
-        sleep(milliseconds: source?.hasRequests == true || isSettling ? watchMilliseconds : -1)
+        sleep(milliseconds: timeToWatch)
         pacer.woke()
       }
     }
@@ -83,10 +88,8 @@ package struct ReactorLoop: ~Copyable {
   /// One turn. Returns whether there was anything to do.
   private mutating func turn() -> Bool {
     var worked = takeMailbox()
-    if let source {
-      watch(source)
-      if ready.contains(.source), readRequests(source) { worked = true }
-    }
+    watch()
+    if let source, ready.contains(.source), readRequests(source) { worked = true }
     guard isConnected else { return settle() || worked }
     if send() { worked = true }
     if machine.hasEvents {
@@ -123,6 +126,8 @@ package struct ReactorLoop: ~Copyable {
     if result >= 0 {
       machine.sent(result)
       reactor.traffic.wrappingAdd(1, ordering: .relaxed)
+    } else if Self.isShortOfMemory(error) {
+      usleep(Self.napMicroseconds)
     } else if error != .wouldBlock && error != .interrupted {
       // What the server said before it hung up is still worth reading.
       while isConnected, receive() {}
@@ -132,6 +137,10 @@ package struct ReactorLoop: ~Copyable {
     watchWritable(!machine.output.isEmpty)
     return result > 0
   }
+
+  /// The kernel had no memory for it, which passes: it is to be tried again, but not at once.
+  private static func isShortOfMemory(_ error: Errno) -> Bool { error == .noBufferSpace || error == .noMemory }
+  private static var napMicroseconds: UInt32 { 5000 }
 
   private mutating func watchWritable(_ isWanted: Bool) {
     guard isWanted != watchesWritable, isConnected else { return }
@@ -162,6 +171,9 @@ package struct ReactorLoop: ~Copyable {
       lose(.disconnected("the server closed the connection"), isFenced: true)
     } else if error == .wouldBlock || error == .interrupted {
       ready.remove(.socket)
+      return false
+    } else if Self.isShortOfMemory(error) {
+      usleep(Self.napMicroseconds)
       return false
     } else {
       lose(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
@@ -197,23 +209,27 @@ package struct ReactorLoop: ~Copyable {
       if !turn() { sleep(milliseconds: 50) }
     }
     endParked()
-    if isConnected, machine.isIdle {
-      machine.disconnect()
-      while isConnected, !machine.output.isEmpty, MonotonicClock.now < deadline {
-        if !send() { sleep(milliseconds: 50) }
-      }
-      reactor.stopped()
-      shutdown(socket.rawValue, Int32(SHUT_WR))
-      // The server closes when it has seen the disconnect. Closing first could make it see a reset instead.
-      while isConnected, MonotonicClock.now < deadline {
-        if !receive() { sleep(milliseconds: 50) }
-      }
-    }
+    // A server that does not answer is told as well, unless it has left us in the middle of a message.
+    if isConnected, machine.output.isEmpty { disconnect(until: deadline) }
     lose(.disconnected("the client has disconnected"))
     _ = takeMailbox()
     // What a peer still has of ours points at memory of this thread's source: it answers within its own bound.
     while handedOut > 0 {
       if !takeMailbox() { sleep(milliseconds: 50) }
+    }
+  }
+
+  private mutating func disconnect(until deadline: UInt64) {
+    isShuttingDown = true
+    machine.disconnect()
+    repeat {
+      if !send(), !takeMailbox(), !machine.output.isEmpty { sleep(milliseconds: 50) }
+    } while isConnected && !machine.output.isEmpty && MonotonicClock.now < deadline
+    reactor.stopped()
+    shutdown(socket.rawValue, Int32(SHUT_WR))
+    // The server closes when it has seen the disconnect. Closing first could make it see a reset instead.
+    while isConnected, MonotonicClock.now < deadline {
+      if !receive(), !takeMailbox() { sleep(milliseconds: 50) }
     }
   }
 }

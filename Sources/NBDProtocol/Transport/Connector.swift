@@ -82,9 +82,10 @@ enum Connector {
   /// silently cuts it down to `net.core.wmem_max`; TCP sizes its own buffers better than a fixed number could.
   static let unixBuffer: Int32 = 4 << 20
 
-  /// A dead TCP peer is found after 15 s + 3 x 5 s of silence, or when sent data stays unacknowledged for 30 s.
+  /// A dead TCP peer is found after 15 s + 3 x 5 s of silence, while nothing is unacknowledged; otherwise by ``PeerWatch``. Not
+  /// by `TCP_USER_TIMEOUT`: it also ends a connection whose server is slow to read, though its kernel answers every probe.
   private static let keepalive: [(option: Int32, value: Int32)] = [
-    (TCP_NODELAY, 1), (TCP_KEEPIDLE, 15), (TCP_KEEPINTVL, 5), (TCP_KEEPCNT, 3), (TCP_USER_TIMEOUT, 30_000),
+    (TCP_NODELAY, 1), (TCP_KEEPIDLE, 15), (TCP_KEEPINTVL, 5), (TCP_KEEPCNT, 3),
   ]
 
   /// The socket options that a connection of that family wants.

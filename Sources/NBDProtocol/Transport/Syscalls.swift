@@ -103,6 +103,14 @@ enum Syscall {
     return try valueOrErrno { Glibc.poll(&entry, 1, deadline.pollTimeout) } > 0
   }
 
+  /// `getsockopt(2)` with `TCP_INFO`; fails where the socket is not one of TCP.
+  static func tcpInformation(_ socket: Int32) throws(Errno) -> tcp_info {
+    var information = tcp_info()
+    var size = socklen_t(MemoryLayout<tcp_info>.size)
+    try nothingOrErrno { getsockopt(socket, Int32(IPPROTO_TCP), TCP_INFO, &information, &size) }
+    return information
+  }
+
   /// `fcntl(F_SETFL)`: `O_NONBLOCK`. It belongs to the open file, so whoever shares it sees the change.
   static func setNonBlocking(_ descriptor: Int32) throws(Errno) {
     let flags = try valueOrErrno { Glibc.fcntl(descriptor, F_GETFL) }

@@ -15,6 +15,13 @@ public enum Limits {
   public static let repliesToOneOptionBytes = 16 << 20
   /// Seconds for the whole negotiation, from the connected socket to the transmission phase.
   public static let negotiationSeconds = 30
+  /// Seconds for connecting, and for negotiating, each connection after the first: one more is worth having, and not worth
+  /// waiting for.
+  public static let anotherConnectionSeconds = 5
+  /// Milliseconds without a sign of life after which a TCP peer that owes an acknowledgement is taken for gone.
+  public static let peerSilence = 30_000
+  /// Metadata contexts that a server may select for an export; no more are asked for.
+  public static let metadataContexts = 64
   /// Payload in bytes of one request where the server advertised no maximum, and this client's own
   /// maximum where it did (*Size constraints*: 2^25 is never "a denial of service attack").
   public static let payload: UInt32 = 1 << 25

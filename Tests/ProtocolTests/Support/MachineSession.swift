@@ -198,6 +198,13 @@ struct MachineSession: ~Copyable {
     if completion.outcome != .connectionLost { buffers[number] = nil }
   }
 
+  /// Something is wrong with what the machine keeps: bytes that it could have parsed, or notes on commands that it has not.
+  var isStuck: Bool {
+    guard violation == nil else { return false }
+    return machine.input.count >= machine.needed || machine.extentsHeld > Limits.extentsHeld + machine.load
+      || machine.coverage.count > machine.load || machine.statusReplies.count > machine.load
+  }
+
   /// The connection ends.
   mutating func fail() {
     var completions: [Completion] = []

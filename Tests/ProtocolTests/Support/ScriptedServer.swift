@@ -20,6 +20,14 @@ final class ScriptedServer: Sendable {
     /// The number for `base:allocation`.
     var context: UInt32? = 7
     var isOldstyle = false
+    var manner = Manner.negotiates
+  }
+
+  /// How a server receives a client.
+  enum Manner: Sendable {
+    case negotiates, hangsUp
+    /// Until the client leaves.
+    case isSilent
   }
 
   /// One connection, seen from the server.
@@ -135,6 +143,13 @@ final class ScriptedServer: Sendable {
 
     /// The newstyle negotiation, up to `NBD_OPT_GO`. False where the client left.
     func negotiate() -> Bool {
+      switch offer.manner {
+      case .negotiates: break
+      case .hangsUp: return false
+      case .isSilent:
+        _ = receive(1)
+        return false
+      }
       if offer.isOldstyle { return send(Server.oldstyle(size: offer.size, flags: UInt32(offer.flags))) }
       guard send(Server.greeting()), receive(4) != nil else { return false }
       while let header = receive(16) {
@@ -174,9 +189,15 @@ final class ScriptedServer: Sendable {
   /// Connections accepted so far.
   var connectionCount: Int { accepted.load(ordering: .acquiring) }
 
-  /// - Parameter script: runs on a thread of its own for each connection whose negotiation went well; the connection is closed
-  ///   when it returns.
-  init(_ offer: Offer = Offer(), script: @escaping @Sendable (Connection) -> Void) throws {
+  convenience init(_ offer: Offer = Offer(), script: @escaping @Sendable (Connection) -> Void) throws {
+    try self.init([offer], script: script)
+  }
+
+  /// - Parameters:
+  ///   - offers: for one connection after the other; the last one is for all that follow.
+  ///   - script: runs on a thread of its own for each connection whose negotiation went well; the connection is closed
+  ///     when it returns.
+  init(_ offers: [Offer], script: @escaping @Sendable (Connection) -> Void) throws {
     var template = Array("\(FileManager.default.temporaryDirectory.path)/nbd-scripted-XXXXXX".utf8CString)
     directory = String(cString: try #require(mkdtemp(&template)))
     let path = directory + "/socket"
@@ -197,7 +218,7 @@ final class ScriptedServer: Sendable {
       while true {
         let socket = accept(listener, nil, nil)
         guard socket >= 0, let server = box.server else { return }
-        server.run(socket, offer, script)
+        server.run(socket, offers, script)
       }
     }
     box.server = self
@@ -213,10 +234,10 @@ final class ScriptedServer: Sendable {
     weak var server: ScriptedServer?
   }
 
-  private func run(_ socket: Int32, _ offer: Offer, _ script: @escaping @Sendable (Connection) -> Void) {
+  private func run(_ socket: Int32, _ offers: [Offer], _ script: @escaping @Sendable (Connection) -> Void) {
     let number = accepted.add(1, ordering: .acquiringAndReleasing).oldValue
     let thread = try? POSIXThread.start("a scripted connection") {
-      let connection = Connection(socket: socket, offer: offer, number: number)
+      let connection = Connection(socket: socket, offer: offers[min(number, offers.count - 1)], number: number)
       if connection.negotiate() { script(connection) }
       shutdown(socket, Int32(SHUT_RDWR))
     }
@@ -258,6 +279,16 @@ final class Moment: Sendable {
   /// Waits for one ``happened()``. False after ten seconds.
   @discardableResult
   func wait(seconds: Int = 10) -> Bool { semaphore.wait(milliseconds: seconds * 1000) }
+}
+
+/// Whether `condition` comes true within ten seconds; for what no event announces.
+func eventually(_ condition: () -> Bool) -> Bool {
+  let deadline = Deadline.after(milliseconds: 10_000)
+  while !condition() {
+    if deadline.hasPassed { return false }
+    usleep(1000)
+  }
+  return true
 }
 
 /// Runs blocking work on a thread of its own: Swift's cooperative pool has none to spare.

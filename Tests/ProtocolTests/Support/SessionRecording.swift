@@ -161,7 +161,7 @@ struct SessionPlayer: ~Copyable {
     names[try #require(number ?? nil, "refused: \(text)")] = text
   }
 
-  private static func ask(_ text: String) throws -> Ask {
+  static func ask(_ text: String) throws -> Ask {
     let words = text.split(separator: " ")
     let commands: [Substring: Command] = [
       "read": .read, "write": .write, "zero": .writeZeroes, "trim": .trim, "cache": .cache, "flush": .flush,
@@ -181,8 +181,7 @@ struct SessionPlayer: ~Copyable {
   /// Whether the export can do it.
   func allows(_ command: Command) -> Bool {
     guard let export else { return false }
-    let operation = Operation(command, length: command == .flush ? 0 : 512, token: Token(.source, 0))
-    return (try? export.check(operation)) != nil
+    return (try? export.check(.unsent(command, length: command == .flush ? 0 : 512))) != nil
   }
 
   /// The ends of operations that were not reported before, in the order of the operations.
@@ -206,14 +205,13 @@ struct SessionPlayer: ~Copyable {
     return lines
   }
 
-  /// Bytes that wait to be parsed.
-  var held: Int { session?.value.machine.input.count ?? 0 }
+  /// What ``MachineSession/isStuck`` says, once there is a session.
+  var isStuck: Bool { session?.value.isStuck ?? false }
 
   /// Whether the export allows what `text` asks for.
   func canDo(_ text: String) -> Bool {
     guard let export, let ask = try? Self.ask(text) else { return false }
-    let operation = Operation(
-      ask.command, flags: ask.flags, offset: ask.offset, length: ask.length, token: Token(.source, 0))
+    let operation = Operation.unsent(ask.command, flags: ask.flags, offset: ask.offset, length: ask.length)
     return ask.command == .disconnect || (try? export.check(operation)) != nil
   }
 
