@@ -53,7 +53,7 @@ into .peers (100 MB). Runs the tests as $user, in namespaces of their own for mo
 
 install() {
   install_test_packages
-  install_packages shellcheck
+  install_packages shellcheck python3
   open_fuse_device
 }
 
@@ -136,6 +136,7 @@ phase "swift" prepare_swift
 swift --version 2>&1 | sed -n 1p
 phase "install" install
 phase "scripts" check_scripts
+phase "layers" Scripts/layers.py
 phase "newer peers" fetch_peers
 phase "release build" build_nbdmount
 check_program

@@ -75,8 +75,8 @@ private func configuration(_ line: String) throws -> MountConfiguration {
     #expect(result.engine == .threads && result.cache == .writethrough)
     #expect(result.runsInBackground)
     #expect(result.busyPollMicroseconds == 20 && result.readAhead == 1 << 20)
-    #expect(try configuration("--cache none d nbd://h").cache == MountConfiguration.CacheMode.none)
-    #expect(try configuration("-o direct_io d nbd://h").cache == MountConfiguration.CacheMode.none)
+    #expect(try configuration("--cache none d nbd://h").cache == CacheMode.none)
+    #expect(try configuration("-o direct_io d nbd://h").cache == CacheMode.none)
     #expect(try configuration("-o ro d nbd://h").isReadOnly)
   }
 

@@ -34,7 +34,7 @@ extension FileLayout {
 
 extension ExportFile {
   convenience init(
-    _ export: Export, isReadOnly: Bool = false, cache: MountConfiguration.CacheMode = .writeback
+    _ export: Export, isReadOnly: Bool = false, cache: CacheMode = .writeback
   ) {
     self.init(export: export, layout: FileLayout(export, isReadOnly: isReadOnly), cache: cache)
   }

@@ -47,7 +47,7 @@ struct MountCommand: ParsableCommand {
   var readOnly = false
 
   @Option(help: ArgumentHelp("Caching: writeback (like a disk), writethrough or none.", valueName: "MODE"))
-  var cache: MountConfiguration.CacheMode?
+  var cache: CacheMode?
 
   @Option(help: ArgumentHelp("How far the kernel reads ahead, such as 1M.", valueName: "SIZE"))
   var readAhead: ByteSize?
@@ -130,7 +130,7 @@ struct MountCommand: ParsableCommand {
       server: server, exportName: exportName, mountpoint: mountpoint,
       connections: server.allowsOneConnectionOnly ? 1 : connections,
       isReadOnly: readOnly || fuse.isReadOnly,
-      engine: engine, cache: cache ?? (fuse.directIO ? MountConfiguration.CacheMode.none : nil), fuse: fuse,
+      engine: engine, cache: cache ?? (fuse.directIO ? CacheMode.none : nil), fuse: fuse,
       debugsFuse: debug || fuse.debug, isSingleThreaded: singleThread, isVerbose: verbose || debug,
       pidFile: pidFile, runsInBackground: background && !debug && !foreground,
       busyPollMicroseconds: busyPoll, readAhead: readAhead?.bytes)
@@ -138,4 +138,4 @@ struct MountCommand: ParsableCommand {
 }
 
 extension MountConfiguration.Engine: ExpressibleByArgument {}
-extension MountConfiguration.CacheMode: ExpressibleByArgument {}
+extension CacheMode: ExpressibleByArgument {}

@@ -10,16 +10,6 @@ struct MountConfiguration: Hashable, Sendable {
     case reactor
   }
 
-  /// What the kernel may keep in its page cache.
-  enum CacheMode: String, CaseIterable, Sendable {
-    /// Like a disk: written data is durable after fsync.
-    case writeback
-    /// Reads are cached, every write goes to the server at once.
-    case writethrough
-    /// Direct I/O both ways.
-    case none
-  }
-
   /// nbdfuse's 4, or one for each processor where there are fewer: measured, more of them then only wake each other.
   static let defaultConnections = min(4, max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
 

@@ -7,7 +7,7 @@ import Synchronization
 final class ExportFile: Sendable {
   let export: Export
   let layout: FileLayout
-  let cache: MountConfiguration.CacheMode
+  let cache: CacheMode
   let tracker: WriteTracker
   let allocation: AllocationMap
   let extents = ExtentCache()
@@ -18,7 +18,7 @@ final class ExportFile: Sendable {
   /// The token of an operation that is not submitted yet: the engine puts its own.
   private static var token: Token { Token(.source, 0) }
 
-  init(export: Export, layout: FileLayout, cache: MountConfiguration.CacheMode) {
+  init(export: Export, layout: FileLayout, cache: CacheMode) {
     self.export = export
     self.layout = layout
     self.cache = cache
