@@ -161,7 +161,7 @@ private struct Model {
       tracker.wroteDurably(range, submitted: epoch)
     } else {
       flush(false)
-      tracker.failed(range)
+      tracker.failedDurably(range)
     }
   }
 

@@ -34,6 +34,15 @@ import Testing
     #expect(tracker.needsFlush)
   }
 
+  /// One page that had no room on the server is no reason to call other programs' data lost.
+  @Test func aPageThatCouldNotBeWrittenBackLosesNothingElse() {
+    write(b)
+    tracker.failedLate(a)
+    #expect(!flush())
+    write(a)
+    #expect(flush())
+  }
+
   @Test func everyFlushFailsAfterOneHasFailed() {
     write(a)
     #expect(!flush(.failed))
@@ -154,7 +163,7 @@ import Testing
 
   @Test func aDurableWriteThatFailsIsAFailedFlush() {
     write(a)
-    tracker.failed(b)
+    tracker.failedDurably(b)
     #expect(!flush())
     write(a)
     #expect(!flush(), "its own range is lost as well")

@@ -170,8 +170,11 @@ final class ExportFile: Sendable {
     _ outcome: Outcome
   ) -> FileRequest.Step {
     if !outcome.isSuccess {
-      // Of one from the kernel's cache, the writer was told long ago that it had succeeded.
-      if isCached || (isDurable && outcome.mayHaveChangedData) { tracker.failed(request.range) }
+      if isDurable, outcome.mayHaveChangedData {
+        tracker.failedDurably(request.range)
+      } else if isCached {
+        tracker.failedLate(request.range)
+      }
     } else if isDurable {
       tracker.wroteDurably(request.range, submitted: epoch)
     } else {

@@ -106,12 +106,17 @@ final class WriteTracker: Sendable {
     }
   }
 
-  /// A write of which the kernel thinks that it is done, or should be durable, failed or was not answered.
-  func failed(_ range: Range<UInt64>) {
+  /// A write with FUA failed, or was not answered: a failed flush, for all others too.
+  func failedDurably(_ range: Range<UInt64>) {
     state.withLock { state in
       lose(&state)
       state.lost.insert(range)
     }
+  }
+
+  /// A write of the kernel's cache failed, whose writer was told of success long ago. It says nothing about other bytes.
+  func failedLate(_ range: Range<UInt64>) {
+    state.withLock { $0.lost.insert(range) }
   }
 
   // MARK: Flushes
