@@ -6,10 +6,10 @@ import Testing
 struct RequestBuffersTests {
   private static let page = 4096
 
-  @Test func alignsPayloadsAndLeavesRoomForTheHeader() {
-    var buffers = RequestBuffers(largest: 1 << 20, budget: 8 << 20)
+  @Test func alignsPayloadsAndLeavesRoomForTheHeader() throws {
+    var buffers = try RequestBuffers(largest: 1 << 20, budget: 8 << 20)
     for length in [1, 4096, 65_536, 1 << 20] {
-      let buffer = buffers.take(length)
+      let buffer = try present(buffers.take(length))
       #expect(UInt(bitPattern: buffer.start) % UInt(Self.page) == 0)
       // Traps where the room is not there, under the address sanitizer at the latest.
       (buffer.start - DeviceWire.outHeader).initializeMemory(as: UInt8.self, repeating: 1, count: DeviceWire.outHeader + length)
@@ -17,8 +17,8 @@ struct RequestBuffersTests {
     }
   }
 
-  @Test func hasNoRoomOnceTheLargeOnesAreTaken() {
-    var buffers = RequestBuffers(largest: 1 << 20, budget: 4 << 20)
+  @Test func hasNoRoomOnceTheLargeOnesAreTaken() throws {
+    var buffers = try RequestBuffers(largest: 1 << 20, budget: 4 << 20)
     var taken: [RequestBuffers.Buffer] = []
     while buffers.haveRoom { taken.append(buffers.takeLarge()) }
     // Four in flight, and one to read the next request to.
@@ -29,10 +29,10 @@ struct RequestBuffersTests {
     #expect(haveRoom)
   }
 
-  @Test func hasNoRoomOnceThePoolIsSpent() {
-    var buffers = RequestBuffers(largest: 1 << 20, budget: 4 << 20)
+  @Test func hasNoRoomOnceThePoolIsSpent() throws {
+    var buffers = try RequestBuffers(largest: 1 << 20, budget: 4 << 20)
     var taken: [RequestBuffers.Buffer] = []
-    while buffers.haveRoom { taken.append(buffers.take(1 << 16)) }
+    while buffers.haveRoom { taken.append(try present(buffers.take(1 << 16))) }
     // 64 KiB each, and the page in front of it.
     #expect(taken.count == 61)
     for buffer in taken { buffers.give(buffer) }
@@ -40,8 +40,8 @@ struct RequestBuffersTests {
     #expect(haveRoom)
   }
 
-  @Test func smallWritesLeaveLargeBuffersToLargeOnes() {
-    var buffers = RequestBuffers(largest: 1 << 20, budget: 8 << 20)
+  @Test func smallWritesLeaveLargeBuffersToLargeOnes() throws {
+    var buffers = try RequestBuffers(largest: 1 << 20, budget: 8 << 20)
     var kept = 0
     while buffers.haveRoom, buffers.shouldKeep(32_768) {
       _ = buffers.takeLarge()
@@ -52,15 +52,15 @@ struct RequestBuffersTests {
     #expect(keepsLarge)
   }
 
-  @Test(arguments: [1, 2, 4, 8, 16, 100, 256]) func moreConnectionsTakeNoMoreMemory(reactors: Int) {
+  @Test(arguments: [1, 2, 4, 8, 16, 100, 256]) func moreConnectionsTakeNoMoreMemory(reactors: Int) throws {
     let largest = ReactorEngine.largestRequest(reactors: reactors)
     #expect(Int(largest) * 2 * reactors <= ReactorEngine.budget && largest >= 32 << 10)
     #expect(reactors > 8 || largest == 1 << 20, "no smaller than it has to be")
   }
 
   /// The kernel refuses reads from its device into less than its smallest buffer, whatever the largest write is.
-  @Test func theSmallestIsWhatTheKernelAccepts() {
-    let sizes = [1, 10_000].map { RequestBuffers(largest: $0, budget: 0).largest }
+  @Test func theSmallestIsWhatTheKernelAccepts() throws {
+    let sizes = try [1, 10_000].map { try RequestBuffers(largest: $0, budget: 0).largest }
     #expect(sizes == [8192, 12_288])
   }
 }

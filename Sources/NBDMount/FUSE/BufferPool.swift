@@ -37,16 +37,16 @@ struct BufferPool: ~Copyable {
     return headroom + (index < free.count ? Self.size(index) : count)
   }
 
-  /// A buffer of at least `count` bytes, aligned to the page.
-  mutating func take(_ count: Int) -> UnsafeMutableRawPointer {
+  /// A buffer of at least `count` bytes, aligned to the page; nil where the process may have no more memory.
+  mutating func take(_ count: Int) -> UnsafeMutableRawPointer? {
     let index = Self.index(count)
     if index < free.count, let buffer = free[index].popLast() { return buffer }
     let cost = cost(count)
     makeRoom(for: cost)
-    allocated += cost
-    // SAFETY: what mmap(2) gives is nobody else's. It fails where the process may have no more memory, as malloc does.
+    // SAFETY: what mmap(2) gives is nobody else's.
     guard let memory = mmap(nil, cost, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), memory != MAP_FAILED
-    else { fatalError("out of memory") }
+    else { return nil }
+    allocated += cost
     return memory + headroom
   }
 

@@ -30,6 +30,8 @@ final class FuseSource: RequestSource {
   private var buffers: RequestBuffers
   /// Where the next request is read to; see ``RequestBuffers``.
   private var incoming: RequestBuffers.Buffer
+  /// Where data goes that there is no memory for. Nobody reads it: any number of requests may share it.
+  private let sink: UnsafeMutableRawPointer
   /// A request that was read and found no room.
   private var blocked: (token: Token, operation: Operation)?
   /// What a request that libfuse has taken apart wants from the server.
@@ -45,14 +47,17 @@ final class FuseSource: RequestSource {
   /// - Parameters:
   ///   - session: of a clone of the device; nobody else may use it.
   ///   - budget: bytes of data in flight; see ``RequestBuffers``.
-  init(_ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, budget: Int) {
+  init(_ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, budget: Int) throws(NBDError) {
     self.engine = engine
     self.session = session
     self.mount = mount
     device = session.descriptor
-    buffers = RequestBuffers(largest: Int(mount.options.maxWrite), budget: budget)
+    buffers = try RequestBuffers(largest: Int(mount.options.maxWrite), budget: budget)
     incoming = buffers.takeLarge()
+    sink = .allocate(byteCount: Self.largestUnbuffered, alignment: 16)
   }
+
+  deinit { sink.deallocate() }
 
   var descriptor: Int32 { device }
 
@@ -195,14 +200,13 @@ final class FuseSource: RequestSource {
     guard let slot = slots.pointer(operation.token), let payload = operation.buffer else { return }
     let length = Int(operation.length)
     operation.copiesPayload = false
-    if payload == incoming.start, buffers.shouldKeep(length) {
-      slot.pointee.buffer = incoming
-      incoming = buffers.takeLarge()
-    } else {
-      let copy = buffers.take(length)
+    if !buffers.shouldKeep(length), let copy = buffers.take(length) {
       copy.start.copyMemory(from: payload, byteCount: length)
       operation.buffer = copy.start
       slot.pointee.buffer = copy
+    } else {
+      slot.pointee.buffer = incoming
+      incoming = buffers.takeLarge()
     }
   }
 
@@ -210,7 +214,11 @@ final class FuseSource: RequestSource {
     let slot = slots.pointer(token)
     buffers.unreserve(slot?.pointee.reserved ?? 0)
     slot?.pointee.reserved = 0
-    let buffer = buffers.take(Int(length))
+    guard let buffer = buffers.take(Int(length)) else {
+      // Only small ones ask as late as that: the large ones have taken theirs with the request.
+      slot?.pointee.hasNoMemory = true
+      return sink
+    }
     slot?.pointee.buffer = buffer
     return buffer.start
   }
@@ -219,7 +227,8 @@ final class FuseSource: RequestSource {
 
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
-    var step = mount.file.proceed(slot.pointee.request, completion.outcome, extents)
+    let isWithoutData = slot.pointee.hasNoMemory && completion.outcome.isSuccess
+    var step = mount.file.proceed(slot.pointee.request, isWithoutData ? .failed(.noMemory) : completion.outcome, extents)
     if case .ask(let request, var operation) = step {
       slot.pointee.request = request
       operation.token = completion.token

@@ -31,13 +31,11 @@ final class ReactorEngine: Sendable {
     self.reactors = reactors
   }
 
-  /// The source of one reactor. To be called on that reactor's thread.
+  /// The source of one reactor, to be bound to that reactor's thread.
   ///
   /// - Parameter clone: the session of a clone of the device, for this source alone.
-  func makeSource(_ clone: FuseSession, _ mount: Mount) -> FuseSource {
-    let source = FuseSource(self, clone, mount, budget: Self.budget / reactors)
-    source.bindToThread()
-    return source
+  func makeSource(_ clone: FuseSession, _ mount: Mount) throws(NBDError) -> FuseSource {
+    try FuseSource(self, clone, mount, budget: Self.budget / reactors)
   }
 
   /// There are no more requests. `error`: 0 where the mount is gone, or the errno for which they cannot be read.

@@ -1,5 +1,7 @@
 import CFuse3
 import Glibc
+import NBDProtocol
+import SystemPackage
 
 /// The memory of one reactor's requests: bounded, and taken once.
 ///
@@ -40,16 +42,21 @@ struct RequestBuffers: ~Copyable {
   /// - Parameters:
   ///   - largest: bytes of the largest payload; rounded up to pages, and to what the kernel wants for its other requests.
   ///   - budget: bytes in flight, of each of the two kinds; raised to two of the largest requests.
-  init(largest: Int, budget: Int) {
+  /// - Throws: ``NBDError/system(_:doing:)``: there is not so much memory.
+  init(largest: Int, budget: Int) throws(NBDError) {
     let largest = max((largest + Self.page - 1) / Self.page * Self.page, Int(FUSE_MIN_READ_BUFFER))
-    self.largest = largest
     let budget = max(budget, 2 * largest)
     // One is always there to read the next request to.
-    count = min(budget / largest, RequestSlots.capacity) + 1
+    let count = min(budget / largest, RequestSlots.capacity) + 1
     let stride = Self.page + largest
-    memory = .allocate(byteCount: count * stride, alignment: Self.hugePage)
+    guard let memory = aligned_alloc(Self.hugePage, count * stride) else {
+      throw .system(.noMemory, doing: "cannot have \(count * stride) bytes for requests")
+    }
+    self.largest = largest
+    self.count = count
+    self.memory = memory
     madvise(memory, count * stride, MADV_HUGEPAGE)
-    large = (0..<count).reversed().map { [memory] in memory + $0 * stride + Self.page }
+    large = (0..<count).reversed().map { memory + $0 * stride + Self.page }
     pool = BufferPool(limit: budget, headroom: Self.page)
     pooledRoom = budget
     disownedRoom = budget
@@ -57,7 +64,7 @@ struct RequestBuffers: ~Copyable {
 
   deinit {
     for start in large where !own.contains(start) { munmap(start - Self.page, pool.cost(largest)) }
-    memory.deallocate()
+    free(memory)
   }
 
   /// Whatever the next request is, there is memory for it.
@@ -66,11 +73,15 @@ struct RequestBuffers: ~Copyable {
   /// A large buffer to read a request to. Requires ``haveRoom``.
   mutating func takeLarge() -> Buffer { Buffer(start: large.removeLast(), pooled: 0) }
 
-  /// A buffer for `length` bytes.
-  mutating func take(_ length: Int) -> Buffer {
+  /// A buffer for `length` bytes. Nil where there is no memory for it; not so for one buffer of a request that was read when
+  /// there was room.
+  mutating func take(_ length: Int) -> Buffer? {
     if length > largest / 2, length <= largest, !large.isEmpty { return takeLarge() }
-    pooledRoom -= pool.cost(length)
-    return Buffer(start: pool.take(length), pooled: length)
+    if let start = pool.take(length) {
+      pooledRoom -= pool.cost(length)
+      return Buffer(start: start, pooled: length)
+    }
+    return length <= largest && !large.isEmpty ? takeLarge() : nil
   }
 
   /// Keeps room for a buffer of `length` bytes that may be needed, or not. Returns how much, for ``unreserve(_:)``.
@@ -108,9 +119,14 @@ struct RequestBuffers: ~Copyable {
   mutating func disown(_ buffer: inout Buffer) {
     let cost = pool.cost(buffer.pooled == 0 ? largest : buffer.pooled)
     guard !buffer.isDisowned, cost <= disownedRoom else { return }
+    if buffer.pooled == 0 {
+      guard let other = pool.take(largest) else { return }
+      large.append(other)
+    } else {
+      pooledRoom += cost
+    }
     disownedRoom -= cost
     buffer.isDisowned = true
-    if buffer.pooled == 0 { large.append(pool.take(largest)) } else { pooledRoom += cost }
   }
 
   /// Where the large buffers are that did not come from the pool, in place of a disowned one.

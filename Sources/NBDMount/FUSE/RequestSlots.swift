@@ -16,6 +16,8 @@ struct RequestSlots: ~Copyable {
     var born: UInt32
     /// Where the data of a read goes, or of a write lies.
     var buffer: RequestBuffers.Buffer?
+    /// There was no memory for its data when that came: it went to ``FuseSource/sink``.
+    var hasNoMemory = false
     /// Room that is kept for the data of a read that has no buffer yet.
     var reserved = 0
     /// The caller was being killed, and was told so. What the server says still counts, and nobody hears of it.

@@ -60,10 +60,13 @@ struct Served: Sendable {
       let mount = Mount(file, .reactor(engine), mountOptions)
       let session = try FuseSession(mount, arguments: arguments)
       try session.mount(at: mountpoint.path)
-      var clones: [FuseSession] = []
-      for _ in opened { clones.append(try session.clone()) }
-      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { [clones] index in
-        engine.makeSource(clones[index], mount)
+      var made: [FuseSource] = []
+      for _ in opened { made.append(try engine.makeSource(session.clone(), mount)) }
+      // SAFETY: each is used by its reactor's thread alone, from here on.
+      nonisolated(unsafe) let sources = made
+      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { index in
+        sources[index].bindToThread()
+        return sources[index]
       }
       self.mount = mount
       self.session = session
