@@ -28,16 +28,17 @@ public struct FuseConnection: Sendable {
     return Int(String(decoding: text.prefix(max(0, count)), as: UTF8.self).filter(\.isNumber))
   }
 
-  /// Returns once the kernel has requests that have not been answered.
-  public func waitUntilRequestsWait(within deadline: Duration = .seconds(10)) async throws {
+  /// Returns once the kernel has `count` requests that have not been answered, or more.
+  public func waitUntilRequestsWait(count: Int = 1, within deadline: Duration = .seconds(10)) async throws {
     let directory = try openControl()
     defer { close(directory) }
-    try await poll("a request that waits", within: deadline) {
+    try await poll("\(count) requests that wait", within: deadline) {
       // It gives its value once for each time it is opened.
       let descriptor = openat(directory, "waiting", O_RDONLY | O_CLOEXEC)
       defer { close(descriptor) }
-      var digit = UInt8(ascii: "0")
-      return read(descriptor, &digit, 1) == 1 && digit != UInt8(ascii: "0")
+      var digits = [UInt8](repeating: 0, count: 16)
+      let length = read(descriptor, &digits, digits.count)
+      return length > 0 && Int(String(decoding: digits.prefix(length).filter { $0 > 32 }, as: UTF8.self)) ?? 0 >= count
     }
   }
 

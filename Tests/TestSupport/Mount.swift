@@ -81,10 +81,10 @@ public final class Mount: Sendable {
     return try await process.exitStatus(within: deadline)
   }
 
-  /// Returns once the kernel has requests that `nbdmount` has not answered.
-  public func waitUntilRequestsWait() async throws {
+  /// Returns once the kernel has `count` requests that `nbdmount` has not answered, or more.
+  public func waitUntilRequestsWait(count: Int = 1) async throws {
     guard let entry else { throw TestFailure("not mounted: \(mountpoint)") }
-    try await FuseConnection(entry).waitUntilRequestsWait()
+    try await FuseConnection(entry).waitUntilRequestsWait(count: count)
   }
 
   /// Runs a command on the mounted file. One that hangs is freed by aborting the file system, and the test fails.

@@ -29,9 +29,10 @@ import Synchronization
 /// **Callers that are killed.** Whoever waits looks now and then whether its caller is being killed, and then answers the kernel
 /// at once, so that the caller can go. The server may still do what it was asked for. So the worker stays with the operation:
 /// its buffer is needed, what overlaps a write must not be sent before it, and what becomes of a flush has to be known. It is *lent*
-/// until the server answers. While any worker is, the others look before they ask, so that what else a dead process has asked
-/// for goes without taking a worker each. The kernel sends at most ``backgroundRequests`` of those that no signal can take
-/// back, which leaves workers to do that.
+/// until the server answers. There have to be others then, for what else a dying process asks for. So the kernel sends at most
+/// ``backgroundRequests`` of those that no signal can take back: where it may send no more, whoever wants to waits in a way that can
+/// be killed. And while a worker is lent, the others look before they ask: the flushes of files that are closed by dying
+/// processes take no worker each.
 final class ThreadsEngine: Sendable {
   /// libfuse's threads, and so the requests at one time.
   static let workers: UInt32 = 64
