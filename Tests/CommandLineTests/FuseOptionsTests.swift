@@ -71,6 +71,10 @@ import Testing
     #expect(arguments.suffix(4) == ["-o", "io_uring", "-o", "io_uring_q_depth=16"])
   }
 
+  @Test(arguments: ["a,suid", #"a\,suid"#, "a,\u{301}suid"]) func aSubtypeCannotAddAnOption(subtype: String) {
+    #expect(throws: UsageError.self) { try FuseOptions(arguments: ["subtype=" + FuseOptionList.quote(subtype)]) }
+  }
+
   @Test func aServersNameCannotAddAnOption() {
     let arguments = FuseOptions().sessionArguments(source: #"x\,suid,allow_other\"#, readOnly: false, debug: false)
     #expect(FuseOptionList.split(arguments[2]) == [#"fsname=x\,suid,allow_other\"#])
@@ -80,6 +84,8 @@ import Testing
     (ServerLocation.uri("nbd://alice:secret@host:99/disk?tls-psk-file=/root/psk#x"), nil, "nbd://host:99/disk"),
     (.uri("nbds+unix://bob@/e?tls-certificates=/c&socket=/run/s&a=b"), nil, "nbds+unix:///e?socket=/run/s"),
     (.uri("nbd://host/a@b"), nil, "nbd://host/a@b"),
+    // To Swift's characters, what an accent follows is another character.
+    (.uri("nbd://alice:secret@\u{301}host/disk?\u{301}a=b"), nil, "nbd://\u{301}host/disk"),
     (.uri("nbd:/host"), nil, "nbd:/host"),
     (.tcp(host: "::1", port: 10809), "a b", "nbd://[::1]/a%20b"),
     (.tcp(host: "h", port: 1), nil, "nbd://h:1/"),

@@ -45,8 +45,8 @@ struct FuseOptions: Hashable, Sendable {
       for option in FuseOptionList.split(argument) { try apply(option) }
     }
     if allowOther && allowRoot { throw UsageError("-o allow_other and -o allow_root exclude each other") }
-    // libfuse copies the subtype into the list without quoting it.
-    if let subtype, subtype.contains(where: { $0 == "," || $0 == "\\" }) {
+    // libfuse copies the subtype into the list without quoting it. In bytes: a comma may carry an accent.
+    if let subtype, subtype.utf8.contains(where: { $0 == UInt8(ascii: ",") || $0 == UInt8(ascii: "\\") }) {
       throw UsageError("-o subtype must not contain a comma or a backslash")
     }
   }

@@ -1,3 +1,5 @@
+import NBDProtocol
+
 extension ServerLocation {
   /// What the mount table shows as the source: which server and which export, and nothing secret.
   ///
@@ -19,32 +21,18 @@ extension ServerLocation {
     }
   }
 
+  /// In bytes: to Swift's characters, an `@` with an accent upon it is no `@`, and would leave a password where all see it.
   private static func withoutSecrets(_ uri: String) -> String {
-    let noFragment = uri.prefix { $0 != "#" }
-    var base = String(noFragment.prefix { $0 != "?" })
-    if let slashes = base.firstRange(of: "//") {
-      let authority = base[slashes.upperBound...].prefix { $0 != "/" }
-      if let at = authority.lastIndex(of: "@") { base.removeSubrange(slashes.upperBound...at) }
+    let bytes = Array(uri.utf8.prefix { $0 != UInt8(ascii: "#") })
+    var base = Array(bytes.prefix { $0 != UInt8(ascii: "?") })
+    if let slashes = base.firstRange(of: Array("//".utf8)) {
+      let authority = base[slashes.upperBound...].prefix { $0 != UInt8(ascii: "/") }
+      if let at = authority.lastIndex(of: UInt8(ascii: "@")) { base.removeSubrange(slashes.upperBound...at) }
     }
-    let socket = noFragment.dropFirst(noFragment.prefix { $0 != "?" }.count + 1)
-      .split(separator: "&").first { $0.hasPrefix("socket=") }
-    return socket.map { "\(base)?\($0)" } ?? base
+    let parameters = bytes.dropFirst(bytes.prefix { $0 != UInt8(ascii: "?") }.count + 1)
+    let socket = parameters.split(separator: UInt8(ascii: "&")).first { $0.starts(with: "socket=".utf8) }
+    return String(decoding: base + (socket.map { Array("?".utf8) + $0 } ?? []), as: UTF8.self)
   }
 }
 
-/// RFC 3986 percent-encoding of everything but unreserved characters and the slash.
-private func percentEncoded(_ text: String) -> String {
-  var result = ""
-  for byte in text.utf8 {
-    switch UInt8(byte) {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-      UInt8(ascii: "~"), UInt8(ascii: "/"):
-      result.unicodeScalars.append(Unicode.Scalar(byte))
-    default:
-      let digits = String(byte, radix: 16, uppercase: true)
-      result += byte < 16 ? "%0\(digits)" : "%\(digits)"
-    }
-  }
-  return result
-}
+private func percentEncoded(_ text: String) -> String { percentEncoded(text.utf8, except: .slash) }

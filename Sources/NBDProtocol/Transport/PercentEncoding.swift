@@ -1,5 +1,5 @@
 /// The bytes that may stand for themselves in one part of a URI (RFC 3986, section 3 and appendix A).
-struct URICharacters: Sendable {
+package struct URICharacters: Sendable {
   private let allowed: [Bool]
 
   private init(_ others: String) {
@@ -20,9 +20,12 @@ struct URICharacters: Sendable {
   /// What this library leaves unencoded in a parameter. Less than allowed: other readers take `;` for a separator
   /// and `+` for a space.
   static let parameterValue = URICharacters("!$'()*,=:@/?")
+  /// The slash alone: for what is shown where nobody parses it, such as the mount table.
+  package static let slash = URICharacters("/")
 }
 
-func percentEncoded(_ bytes: some Sequence<UInt8>, except plain: URICharacters) -> String {
+/// `bytes` as a part of a URI that leaves `plain` as it is.
+package func percentEncoded(_ bytes: some Sequence<UInt8>, except plain: URICharacters) -> String {
   var result = ""
   for byte in bytes {
     if plain.contains(byte) {
