@@ -27,7 +27,7 @@ class CountedClient(Client):
 
 
 def operations(target, rw, depth):
-    return [f"--filename={target.file}", "--ioengine=libaio", "--direct=1", f"--rw={rw}", "--bs=4k", "--norandommap",
+    return ["--name=count", f"--filename={target.file}", "--ioengine=libaio", "--direct=1", f"--rw={rw}", "--bs=4k", "--norandommap",
             f"--iodepth={depth}", f"--size={SIZE}", f"--io_size={OPERATIONS * 4096}"]
 
 
@@ -72,7 +72,7 @@ def steady_allocations(count_file, target, rw, depth):
 
 def system_calls(target, rw, depth):
     """System calls of all threads for each operation, by name; those that make a thousandth or more."""
-    counts = with_strace(target.usage.pid, ["fio", "--name=count", *operations(target, rw, depth)])
+    counts = with_strace(target.usage.pid, ["fio", *operations(target, rw, depth)])
     each = {name: round(count / OPERATIONS, 3) for name, count in counts.items() if count * 1000 >= OPERATIONS}
     return {"systemCalls": dict(sorted(each.items(), key=lambda item: -item[1]))}
 
