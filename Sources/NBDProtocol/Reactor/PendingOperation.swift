@@ -125,9 +125,6 @@ package final class Mailbox: Sendable {
     wake()
   }
 
-  /// The reactor is in a turn, or looks for one.
-  var isAwake: Bool { !isSleeping.load(ordering: .relaxed) }
-
   /// Makes the reactor take a turn.
   func wake() {
     if isSleeping.load(ordering: .sequentiallyConsistent),

@@ -28,9 +28,6 @@ package final class Reactor: Sendable {
   /// The export's, shared by its reactors.
   let gate: RangeGate
   let epoll: Epoll
-  /// ``inFlight`` from which on another one is better: the common servers (nbdkit, qemu-nbd) carry out so many commands of one
-  /// connection at a time.
-  fileprivate static let full = 16
   /// Operations left in the mailbox and not completed.
   package let load = Atomic<Int>(0)
   /// Commands in flight as of the last turn, where a request source asks for most of them.
@@ -147,11 +144,7 @@ package final class Reactor: Sendable {
 }
 
 extension Array where Element == Reactor {
-  /// The one to give `command` to, of those that are alive: the first that is at work and not full; else the least loaded one.
-  ///
-  /// What one reactor has at the same time goes out with one call and comes back with one, and one that is at work need not
-  /// be woken: so it pays to fill a connection before the next one is used. One that sleeps waits for its server, and
-  /// another connection may get an answer sooner.
+  /// The one to give `command` to: the least loaded one that is alive, not the one loaded by turns.
   ///
   /// Commands that are carried out in order (``Command/isOrdered(block:)``) go to one reactor, the first that is alive: they are
   /// ordered inside one machine, and not across them.
@@ -161,7 +154,6 @@ extension Array where Element == Reactor {
     var least = Int.max
     for reactor in self where reactor.isAlive {
       let load = reactor.inFlight
-      if load < Reactor.full, reactor.mailbox.isAwake { return reactor }
       if load < least {
         best = reactor
         least = load
