@@ -17,44 +17,34 @@ struct ExportInformation: Hashable, Sendable {
 
   /// Takes the payload of one `NBD_REP_INFO`. An item twice is fine as long as it does not change its mind.
   mutating func add(_ payload: RawSpan, answering option: OptionType) throws(NBDError) {
-    guard payload.byteCount >= 2 else {
-      throw .brokenReply(to: option, expected: "NBD_REP_INFO of at least 2 bytes", found: "\(payload.byteCount)")
+    guard let type = InfoType(payload) else {
+      throw .brokenReply(
+        to: option, expected: "\(OptionReplyType.info) of at least 2 bytes", found: "\(payload.byteCount)")
     }
-    switch InfoType(rawValue: payload.loadBigEndian(0)) {
-    case .export:
-      try Self.check(payload, size: 12, "NBD_INFO_EXPORT", option)
-      let item = Essentials(
-        size: payload.loadBigEndian(2), flags: TransmissionFlags(rawValue: payload.loadBigEndian(10)))
-      try Self.keep(item, in: &essentials, "NBD_INFO_EXPORT", option)
-    case .blockSize:
-      try Self.check(payload, size: 14, "NBD_INFO_BLOCK_SIZE", option)
-      let item = BlockSizes(
-        minimum: payload.loadBigEndian(2), preferred: payload.loadBigEndian(6),
-        maximumPayload: payload.loadBigEndian(10))
-      try Self.keep(item, in: &blockSizes, "NBD_INFO_BLOCK_SIZE", option)
-    case .name:
+    if let size = InfoItem.size(of: type), payload.byteCount != size {
+      throw .brokenReply(to: option, expected: "\(type) of \(size) bytes", found: "\(payload.byteCount)")
+    }
+    switch InfoItem(payload) {
+    case .export(let size, let flags):
+      try Self.keep(Essentials(size: size, flags: flags), in: &essentials, type, option)
+    case .blockSize(let minimum, let preferred, let maximumPayload):
+      let sizes = BlockSizes(minimum: minimum, preferred: preferred, maximumPayload: maximumPayload)
+      try Self.keep(sizes, in: &blockSizes, type, option)
+    case .name(let name):
       // Only shown to people, so a name that breaks the rules is not worth the connection.
-      canonicalName = OptionReply.string(payload.extracting(2...))
-    case .description:
-      description = OptionReply.text(payload.extracting(2...))
-    default:
+      canonicalName = ServerWords.string(name)
+    case .description(let text):
+      description = ServerWords.text(text)
+    case .unknown, nil:
       break  // "MUST ignore information types that it does not recognize"
     }
   }
 
-  private static func check(
-    _ payload: RawSpan, size: Int, _ item: String, _ option: OptionType
-  ) throws(NBDError) {
-    guard payload.byteCount == size else {
-      throw .brokenReply(to: option, expected: "\(item) of \(size) bytes", found: "\(payload.byteCount)")
-    }
-  }
-
   private static func keep<Item: Equatable>(
-    _ item: Item, in place: inout Item?, _ name: String, _ option: OptionType
+    _ item: Item, in place: inout Item?, _ type: InfoType, _ option: OptionType
   ) throws(NBDError) {
     if let before = place, before != item {
-      throw .brokenReply(to: option, expected: "\(name) to say the same each time", found: "\(before), then \(item)")
+      throw .brokenReply(to: option, expected: "\(type) to say the same each time", found: "\(before), then \(item)")
     }
     place = item
   }

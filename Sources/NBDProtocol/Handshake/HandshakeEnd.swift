@@ -29,7 +29,7 @@ extension HandshakeMachine {
 
   /// The soft disconnect: `NBD_OPT_ABORT`, or `NBD_CMD_DISC` when `option` was the last one there can be.
   mutating func sayGoodbye(after option: OptionType?) {
-    guard option == .go || option == .exportName else { return send(OptionRequest.encode(.abort)) }
+    guard option == .go || option == .exportName else { return sendOption(.abort) }
     send(RequestHeader.softDisconnect.encoded(extended: terms.replies == .extended))
   }
 

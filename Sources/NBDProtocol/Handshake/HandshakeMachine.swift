@@ -63,12 +63,12 @@ public struct HandshakeMachine: Sendable {
     /// Size in bytes of the message that is awaited; nil when none is.
     var messageSize: Int? {
       switch self {
-      case .magic, .secondMagic: Greeting.magicSize
-      case .oldstyleExport: Greeting.oldstyleSize
-      case .handshakeFlags: Greeting.handshakeFlagsSize
-      case .exportNameReply(let reserved): 10 + reserved
+      case .magic, .secondMagic: GreetingMagic.size
+      case .oldstyleExport: OldstyleExport.encodedSize
+      case .handshakeFlags: HandshakeFlags.size
+      case .exportNameReply(let reserved): ExportNameReply.encodedSize + reserved
       case .optionReplyHeader: OptionReplyHeader.size
-      case .optionReplyPayload(_, let header): header.length
+      case .optionReplyPayload(_, let header): header.payloadSize
       case .finished, .failed, .inHand: nil
       }
     }
@@ -171,6 +171,11 @@ public struct HandshakeMachine: Sendable {
 
   mutating func send(_ bytes: [UInt8]) { output += bytes }
 
+  /// An option with its data, whose size ``HandshakeRequest/checked()`` has bounded far below 32 bits.
+  mutating func sendOption(_ option: OptionType, _ data: [UInt8] = []) {
+    send(OptionHeader(option, length: UInt32(truncatingIfNeeded: data.count)).encoded + data)
+  }
+
   mutating func note(_ line: String) { notes.append(printable(line)) }
 
   /// Moves the state out, so that what it holds is changed in place and not copied for each reply.
@@ -184,10 +189,10 @@ public struct HandshakeMachine: Sendable {
   private var progress: String {
     switch state {
     case .magic: "after \(message.count) bytes of its greeting"
-    case .secondMagic: "after \(Greeting.magicSize + message.count) bytes of its greeting"
-    case .oldstyleExport, .handshakeFlags: "after \(2 * Greeting.magicSize + message.count) bytes of its greeting"
+    case .secondMagic: "after \(GreetingMagic.size + message.count) bytes of its greeting"
+    case .oldstyleExport, .handshakeFlags: "after \(2 * GreetingMagic.size + message.count) bytes of its greeting"
     case .exportNameReply(let reserved):
-      "after \(message.count) of the \(10 + reserved) bytes of its reply to \(OptionType.exportName)"
+      "after \(message.count) of the \(ExportNameReply.encodedSize + reserved) bytes of its reply to \(OptionType.exportName)"
     case .optionReplyHeader(let option) where message.isEmpty && option.replies == 0:
       "before it answered \(option.type)"
     case .optionReplyHeader(let option), .optionReplyPayload(let option, _):

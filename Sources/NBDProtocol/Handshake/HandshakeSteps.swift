@@ -12,31 +12,28 @@ extension HandshakeMachine {
   mutating func advance(with message: RawSpan) throws(NBDError) {
     switch takeState() {
     case .magic:
-      try Greeting.checkMagic(message)
+      try checkMagic(Self.whole(message))
       state = .secondMagic
     case .secondMagic:
-      switch try Greeting.style(message) {
-      case .newstyle: state = .handshakeFlags
-      case .oldstyle: try beginOldstyle()
-      }
+      try chooseStyle(Self.whole(message))
     case .handshakeFlags:
-      try answerGreeting(HandshakeFlags(rawValue: message.loadBigEndian(0)))
+      try answerGreeting(Self.whole(message))
     case .oldstyleExport:
-      let export = Greeting.oldstyleExport(message)
-      try finish(name: "", size: export.size, flags: export.flags, after: .exportName)
+      let export: OldstyleExport = try Self.whole(message)
+      try finish(name: "", size: export.size, flags: export.transmissionFlags, after: .exportName)
     case .exportNameReply:
-      try finish(
-        name: request.exportName, size: message.loadBigEndian(0),
-        flags: TransmissionFlags(rawValue: message.loadBigEndian(8)), after: .exportName)
+      let export: ExportNameReply = try Self.whole(message)
+      try finish(name: request.exportName, size: export.size, flags: export.flags, after: .exportName)
     case .optionReplyHeader(var option):
-      let header = try OptionReplyHeader(message, answering: option.type)
+      let header: OptionReplyHeader = try Self.whole(message)
+      try header.check(answering: option.type)
       try option.begin(header)
       state = .optionReplyPayload(option, header)
     case .optionReplyPayload(let option, let header) where header.type == .ack:
       if header.length > 0 { note("\(option.type): ignored \(header.length) bytes of data after NBD_REP_ACK") }
       try acknowledged(option)
     case .optionReplyPayload(let option, let header) where header.type.isError:
-      try refused(option.type, header.type, text: OptionReply.text(message))
+      try refused(option.type, header.type, text: ServerWords.text(message.copyBytes()))
     case .optionReplyPayload(var option, let header):
       try option.add(header.type, message)
       state = .optionReplyHeader(option)
@@ -45,45 +42,12 @@ extension HandshakeMachine {
     }
   }
 
-  // MARK: The greeting
-
-  /// An oldstyle server has one export and no options: it cannot list, and it cannot be told to stop.
-  private mutating func beginOldstyle() throws(NBDError) {
-    guard request.goal == .transmission else {
-      throw .unsupported("the server speaks the oldstyle handshake, which has no options: it can only be mounted")
+  /// A message of the size that its state waited for, which therefore has no bytes missing.
+  private static func whole<Message: WireLayout>(_ message: RawSpan) throws(NBDError) -> Message {
+    guard let whole = Message(message) else {
+      throw .broken("the handshake", expected: "a whole \(Message.self)", found: "\(message.byteCount) bytes")
     }
-    terms.handshake = .oldstyle
-    note("the server speaks the oldstyle handshake: no structured replies, metadata contexts or block sizes")
-    if !request.exportName.isEmpty {
-      note("the export name \"\(request.exportName)\" is ignored: an oldstyle server has one export without a name")
-    }
-    state = .oldstyleExport
-  }
-
-  private mutating func answerGreeting(_ flags: HandshakeFlags) throws(NBDError) {
-    terms.flags = flags
-    let isFixed = flags.contains(.fixedNewstyle)
-    if !isFixed && !canEndWithExportName {
-      throw .unsupported("the server speaks the newstyle handshake before it was fixed: it has no options to ask")
-    }
-    var answer: [UInt8] = []
-    answer.appendBigEndian(Greeting.clientFlags(for: flags).rawValue)
-    send(answer)
-
-    if isFixed {
-      terms.handshake = .fixedNewstyle
-      beginOptions()
-    } else {
-      note("the server speaks the newstyle handshake before it was fixed: only NBD_OPT_EXPORT_NAME can be sent")
-      sendExportName()
-    }
-  }
-
-  private var canEndWithExportName: Bool {
-    switch request.goal {
-    case .transmission, .information: true
-    case .list, .listContexts: false
-    }
+    return whole
   }
 
   // MARK: The options, in order
@@ -107,33 +71,34 @@ extension HandshakeMachine {
     let hasReplies = terms.replies > .simple
     if case .listContexts(let queries) = request.goal {
       if hasReplies {
-        let data = OptionRequest.metaContext(.listMetaContext, name: request.exportName, queries: queries)
-        send(.listMetaContext, data)
+        send(.listMetaContext, contextRequest(queries))
       } else {
         note("NBD_OPT_LIST_META_CONTEXT skipped: without structured replies there are no metadata contexts")
         leave(with: .contexts([]))
       }
     } else if hasReplies && !request.contexts.isEmpty {
-      let data = OptionRequest.metaContext(.setMetaContext, name: request.exportName, queries: request.contexts)
-      send(.setMetaContext, data)
+      send(.setMetaContext, contextRequest(request.contexts))
     } else {
       chooseExport()
     }
   }
 
+  private func contextRequest(_ queries: [String]) -> [UInt8] {
+    MetaContextRequest(name: Array(request.exportName.utf8), queries: queries.map { Array($0.utf8) }).encoded
+  }
+
   private mutating func chooseExport() {
-    let option: OptionType = request.goal == .information ? .info : .go
-    let items = ExportInformation.requested
-    send(option, OptionRequest.information(option, name: request.exportName, items: items))
+    let data = InformationRequest(name: Array(request.exportName.utf8), items: ExportInformation.requested)
+    send(request.goal == .information ? .info : .go, data.encoded)
   }
 
-  private mutating func sendExportName() {
-    send(OptionRequest.exportName(request.exportName))
-    state = .exportNameReply(reserved: terms.flags.contains(.noZeroes) ? 0 : Greeting.reservedSize)
+  mutating func sendExportName() {
+    sendOption(.exportName, Array(request.exportName.utf8))
+    state = .exportNameReply(reserved: terms.flags.contains(.noZeroes) ? 0 : ExportNameReply.reservedSize)
   }
 
-  private mutating func send(_ option: OptionType, _ bytes: [UInt8]? = nil) {
-    send(bytes ?? OptionRequest.encode(option))
+  private mutating func send(_ option: OptionType, _ data: [UInt8] = []) {
+    sendOption(option, data)
     state = .optionReplyHeader(OptionInProgress(option))
   }
 

@@ -23,7 +23,7 @@ struct OptionInProgress: Sendable {
     // The final reply is not counted: it ends what the bounds are there to end.
     guard header.type != .ack, !header.type.isError else { return }
     replies += 1
-    bytes += header.length
+    bytes += header.payloadSize
     guard replies <= Limits.repliesToOneOption else {
       throw .brokenReply(
         to: type, expected: "at most \(Limits.repliesToOneOption) replies, this client's limit", found: "more")
@@ -39,13 +39,13 @@ struct OptionInProgress: Sendable {
   mutating func add(_ reply: OptionReplyType, _ payload: RawSpan) throws(NBDError) {
     switch (type, reply) {
     case (.list, .server):
-      if let export = try OptionReply.server(payload) { exports.append(export) } else { unusableExports += 1 }
+      if let export = try ExportListing(whole(reply, payload)) { exports.append(export) } else { unusableExports += 1 }
     case (.setMetaContext, .metaContext):
-      let context = try OptionReply.metaContext(payload, answering: type)
+      let context = try MetadataContext(whole(reply, payload), answering: type)
       try check(context)
       contexts.append(context)
     case (.listMetaContext, .metaContext):
-      var context = try OptionReply.metaContext(payload, answering: type)
+      var context = try MetadataContext(whole(reply, payload), answering: type)
       context.id = 0  // "clients MUST disregard it"
       contexts.append(context)
     case (.info, .info), (.go, .info):
@@ -53,6 +53,13 @@ struct OptionInProgress: Sendable {
     default:
       throw .brokenReply(to: type, expected: expectedReplies, found: "\(reply)")
     }
+  }
+
+  private func whole<Data: WireLayout>(_ reply: OptionReplyType, _ payload: RawSpan) throws(NBDError) -> Data {
+    guard let data = Data(payload) else {
+      throw .brokenReply(to: type, expected: "a whole \(reply)", found: "one cut off after \(payload.byteCount) bytes")
+    }
+    return data
   }
 
   /// Block status chunks are told apart by these ids, so two contexts must not share one. Every block status has a chunk for
@@ -70,11 +77,13 @@ struct OptionInProgress: Sendable {
   }
 
   private var expectedReplies: String {
-    switch type {
-    case .list: "NBD_REP_SERVER, NBD_REP_ACK or an error"
-    case .listMetaContext, .setMetaContext: "NBD_REP_META_CONTEXT, NBD_REP_ACK or an error"
-    case .info, .go: "NBD_REP_INFO, NBD_REP_ACK or an error"
-    default: "NBD_REP_ACK or an error"
-    }
+    let replies: [OptionReplyType] =
+      switch type {
+      case .list: [.server, .ack]
+      case .listMetaContext, .setMetaContext: [.metaContext, .ack]
+      case .info, .go: [.info, .ack]
+      default: [.ack]
+      }
+    return replies.map(\.description).joined(separator: ", ") + " or an error"
   }
 }

@@ -23,16 +23,11 @@ struct ReceiveBuffer: ~Copyable {
   @inline(__always)
   var start: UnsafeMutableRawPointer { base + head }
 
-  /// The unparsed bytes as the decoders take them; valid until the buffer changes.
+  /// The unparsed bytes from `offset` on, which must not be beyond them, as the decoders take them; valid until the buffer
+  /// changes.
   @inline(__always)
-  func withBytes<Result>(_ body: (RawSpan) -> Result) -> Result {
-    body(UnsafeRawBufferPointer(start: base + head, count: count).bytes)
-  }
-
-  /// The big-endian integer `offset` bytes into the unparsed bytes. Requires that it is there.
-  @inline(__always)
-  func load<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(_ offset: Int, as type: T.Type = T.self) -> T {
-    UnsafeRawBufferPointer(start: base + head, count: count).bytes.loadBigEndian(offset, as: T.self)
+  func decode<Result>(from offset: Int = 0, _ body: (RawSpan) -> Result) -> Result {
+    body(UnsafeRawBufferPointer(start: base + head + offset, count: count - offset).bytes)
   }
 
   @inline(__always)

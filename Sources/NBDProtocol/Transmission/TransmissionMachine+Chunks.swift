@@ -37,18 +37,18 @@ extension TransmissionMachine {
   private mutating func parseOffsetData(
     _ header: ReplyHeader, _ size: Int, _ index: Int
   ) throws(ProtocolViolation) -> Step {
-    guard header.length > 8 else {
-      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected at least 9")
+    guard header.length > UInt64(OffsetData.size) else {
+      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected at least \(OffsetData.size + 1)")
     }
-    guard input.count >= size + 8 else { return .starved(size + 8) }
-    let offset: UInt64 = input.load(size)
-    let length = header.length - 8
+    let headerSize = size + OffsetData.size
+    guard let offset = input.decode(from: size, { OffsetData($0) })?.offset else { return .starved(headerSize) }
+    let length = header.length - UInt64(OffsetData.size)
     let isLast = header.flags.contains(.done)
     try checkContent(index, header.type, offset, length)
     if commands[index].pointee.buffer == nil {
       // Ask for the buffer, or wait for the rest, before anything is noted down: this chunk is parsed again.
       let wantsBuffer = commands[index].pointee.error.rawValue == 0
-      if wantsBuffer { return parseData(index, headerSize: size + 8, offset: offset, length: length, isLast: isLast) }
+      if wantsBuffer { return parseData(index, headerSize: headerSize, offset: offset, length: length, isLast: isLast) }
     }
     try cover(index, offset, length)
     if isLast {
@@ -57,18 +57,18 @@ extension TransmissionMachine {
       if slot.error.rawValue == 0 { try checkCoverage(slot, index) }
       if slot.hasFragments { coverage[index] = nil }
     }
-    return parseData(index, headerSize: size + 8, offset: offset, length: length, isLast: isLast)
+    return parseData(index, headerSize: headerSize, offset: offset, length: length, isLast: isLast)
   }
 
   private mutating func parseOffsetHole(
     _ header: ReplyHeader, _ size: Int, _ index: Int
   ) throws(ProtocolViolation) -> Step {
-    guard header.length == 12 else {
-      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected 12")
+    guard header.length == UInt64(OffsetHole.size) else {
+      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(OffsetHole.size)")
     }
-    guard input.count >= size + 12 else { return .starved(size + 12) }
-    let offset: UInt64 = input.load(size)
-    let length = UInt64(input.load(size + 8, as: UInt32.self))
+    guard let hole = input.decode(from: size, { OffsetHole($0) }) else { return .starved(size + OffsetHole.size) }
+    let offset = hole.offset
+    let length = UInt64(hole.length)
     try checkContent(index, header.type, offset, length)
     let slot = commands[index]
     if let buffer = slot.pointee.buffer {
@@ -79,7 +79,7 @@ extension TransmissionMachine {
     } else {
       return .event(needsBuffer(index))
     }
-    input.consume(size + 12)
+    input.consume(size + OffsetHole.size)
     return header.flags.contains(.done) ? try finishReply(index) : .advanced
   }
 
@@ -137,20 +137,18 @@ extension TransmissionMachine {
   // MARK: Errors
 
   private mutating func parseError(_ header: ReplyHeader, _ size: Int, _ index: Int) throws(ProtocolViolation) -> Step {
-    let fixed: UInt64 = header.type == .errorOffset ? 14 : 6
-    guard header.length >= fixed, header.length <= UInt64(Limits.errorChunk) else {
-      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(fixed) to \(Limits.errorChunk)")
+    let least = UInt64(ErrorChunk.sizeWithoutMessage(header.type))
+    guard header.length >= least, header.length <= UInt64(Limits.errorChunk) else {
+      throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(least) to \(Limits.errorChunk)")
     }
-    guard input.count >= size + Int(header.length) else { return .starved(size + Int(header.length)) }
-    let code: UInt32 = input.load(size)
-    let messageLength = UInt64(input.load(size + 4, as: UInt16.self))
-    guard messageLength <= header.length - fixed, messageLength <= UInt64(Limits.string) else {
-      throw ProtocolViolation("\(header.type) of \(header.length) bytes claims a message of \(messageLength) bytes")
-    }
-    guard code != 0 else { throw ProtocolViolation("\(header.type) carries the error 0") }
+    let length = Int(header.length)
+    guard input.count >= size + length else { return .starved(size + length) }
+    guard let chunk = input.decode(from: size, { ErrorChunk($0.extracting(first: length), header.type) }),
+      chunk.message.count <= Limits.string
+    else { throw ProtocolViolation("\(header.type) of \(length) bytes claims a message that is longer, or too long") }
+    guard chunk.code.rawValue != 0 else { throw ProtocolViolation("\(header.type) carries the error 0") }
     let slot = commands[index]
-    if header.type == .errorOffset {
-      let offset: UInt64 = input.load(size + 6 + Int(messageLength))
+    if let offset = chunk.offset {
       guard offset >= slot.pointee.offset, offset - slot.pointee.offset <= slot.pointee.length else {
         throw ProtocolViolation("\(header.type) names offset \(offset), outside the request")
       }
@@ -159,8 +157,8 @@ extension TransmissionMachine {
     guard slot.pointee.errorChunks <= Limits.errorChunks else {
       throw ProtocolViolation("one reply carries more than \(Limits.errorChunks) error chunks")
     }
-    fail(slot, NBDErrorCode(rawValue: code))
-    input.consume(size + Int(header.length))
+    fail(slot, chunk.code)
+    input.consume(size + length)
     return header.flags.contains(.done) ? try finishReply(index) : .advanced
   }
 
@@ -171,8 +169,9 @@ extension TransmissionMachine {
     guard commands[index].pointee.command == .blockStatus, wide == isExtended else {
       throw ProtocolViolation("got \(header.type) in reply to \(commands[index].pointee.command) with \(replies) replies")
     }
-    let prefix: UInt64 = wide ? 8 : 4
-    let entry: UInt64 = wide ? 16 : 8
+    let prefixSize = StatusHeader.size(extended: wide)
+    let prefix = UInt64(prefixSize)
+    let entry = UInt64(StatusDescriptor.size(extended: wide))
     guard header.length >= prefix + entry, (header.length - prefix) % entry == 0 else {
       throw ProtocolViolation("\(header.type) of \(header.length) bytes, expected \(prefix) and a multiple of \(entry)")
     }
@@ -180,13 +179,12 @@ extension TransmissionMachine {
     guard count <= UInt64(Limits.extentsInChunk) else {
       throw ProtocolViolation("\(header.type) with \(count) extents, expected at most \(Limits.extentsInChunk)")
     }
-    guard input.count >= size + Int(prefix) else { return .starved(size + Int(prefix)) }
-    let id: UInt32 = input.load(size)
-    if wide {
-      let announced: UInt32 = input.load(size + 4)
-      guard UInt64(announced) == count else {
-        throw ProtocolViolation("\(header.type) announces \(announced) extents and holds \(count)")
-      }
+    guard let status = input.decode(from: size, { StatusHeader($0, extended: wide) }) else {
+      return .starved(size + prefixSize)
+    }
+    let id = status.contextID
+    if let announced = status.count, UInt64(announced) != count {
+      throw ProtocolViolation("\(header.type) announces \(announced) extents and holds \(count)")
     }
     guard let context = export.contexts.firstIndex(where: { $0.id == id }) else {
       throw ProtocolViolation("\(header.type) for the metadata context \(id), which was not negotiated")
@@ -200,19 +198,18 @@ extension TransmissionMachine {
     }
     statusReplies[index]?.extents[context] = []
     statusReplies[index]?.cursor = slot.pointee.offset
-    input.consume(size + Int(prefix))
+    input.consume(size + prefixSize)
     receiving = .extents(command: index, context: context, left: Int(count), isLast: header.flags.contains(.done))
     return .advanced
   }
 
   mutating func takeExtents(_ index: Int, _ context: Int, _ left: Int, _ isLast: Bool) throws(ProtocolViolation) -> Step {
-    let entry = isExtended ? 16 : 8
+    let entry = StatusDescriptor.size(extended: isExtended)
     let slot = commands[index].pointee
     let limit = slot.offset + slot.length
     var left = left
-    while left > 0, input.count >= entry {
-      let length = isExtended ? input.load(0, as: UInt64.self) : UInt64(input.load(0, as: UInt32.self))
-      let status = isExtended ? input.load(8, as: UInt64.self) : UInt64(input.load(4, as: UInt32.self))
+    while left > 0, let descriptor = input.decode({ StatusDescriptor($0, extended: isExtended) }) {
+      let length = descriptor.length
       guard length > 0 else { throw ProtocolViolation("a block status reply holds an extent of length 0") }
       let cursor = statusReplies[index]?.cursor ?? limit
       guard cursor < limit else {
@@ -223,7 +220,7 @@ extension TransmissionMachine {
       if length > clipped, slot.flags.contains(.requestOne) {
         throw ProtocolViolation("an extent of \(length) bytes exceeds the request with NBD_CMD_FLAG_REQ_ONE")
       }
-      keep(Extent(offset: cursor, length: clipped, status: status), index, context)
+      keep(Extent(offset: cursor, length: clipped, status: descriptor.status), index, context)
       statusReplies[index]?.cursor = cursor + clipped
       input.consume(entry)
       left -= 1

@@ -56,17 +56,14 @@ extension TransmissionMachine {
   }
 
   private mutating func parseHeader() throws(ProtocolViolation) -> Step {
-    guard input.count >= 4 else { return .starved(dataHeaderSize) }
-    let magic: UInt32 = input.load(0)
+    guard let magic = input.decode({ ReplyHeader.magic($0) }) else { return .starved(dataHeaderSize) }
     guard let size = ReplyHeader.size(forMagic: magic), isAllowed(magic) else {
-      throw ProtocolViolation(
-        "expected the magic of a \(replies) reply, got 0x\(String(magic, radix: 16))")
+      throw ProtocolViolation("expected the magic of a \(replies) reply, got \(hex(magic))")
     }
-    guard input.count >= size else { return .starved(dataHeaderSize) }
-    let header = input.withBytes { ReplyHeader($0) }
+    guard let header = input.decode({ ReplyHeader($0) }) else { return .starved(dataHeaderSize) }
     guard let index = commands.index(of: header.handle), commands[index].pointee.headerEnd <= output.sent else {
       throw ProtocolViolation(
-        "got a reply with handle 0x\(String(header.handle, radix: 16)), which is no command in flight")
+        "got a reply with handle \(hex(header.handle)), which is no command in flight")
     }
     if header.form == .simple { return try parseSimple(header, index) }
     if header.form == .extended, header.offset != commands[index].pointee.offset {

@@ -20,6 +20,15 @@ extension RawSpan {
     precondition(offset <= byteCount)
     return unsafe extracting(offset..<byteCount).withUnsafeBytes { unsafe Array($0) }
   }
+
+  /// The string at `offset`, a 32-bit count of bytes and then the bytes, and the offset behind it. Nil where it does not end
+  /// inside the span.
+  func loadCounted(_ offset: Int = 0) -> (bytes: [UInt8], end: Int)? {
+    guard offset <= byteCount - 4 else { return nil }
+    let start = offset + 4
+    guard let count = Int(exactly: loadBigEndian(offset, as: UInt32.self)), count <= byteCount - start else { return nil }
+    return (extracting(start..<(start + count)).copyBytes(), start + count)
+  }
 }
 
 extension UnsafeMutableRawPointer {
@@ -36,5 +45,11 @@ extension Array where Element == UInt8 {
     for shift in stride(from: T.bitWidth - 8, through: 0, by: -8) {
       append(UInt8(truncatingIfNeeded: value >> T(shift)))
     }
+  }
+
+  /// Appends `string` with the 32-bit count of its bytes in front.
+  mutating func appendCounted(_ string: [UInt8]) {
+    appendBigEndian(UInt32(truncatingIfNeeded: string.count))
+    self += string
   }
 }
