@@ -35,6 +35,11 @@ import Testing
     if case .reply(.offset(let offset)) = step { offset } else { nil }
   }
 
+  private func data(_ step: FileRequest.Step) -> Range<UnsafeMutableRawPointer>? {
+    guard case .reply(.data(let data)) = step, let start = data.baseAddress else { return nil }
+    return start..<start + data.count
+  }
+
   private func isSuccess(_ step: FileRequest.Step) -> Bool {
     if case .reply(.success) = step { true } else { false }
   }
@@ -49,9 +54,16 @@ import Testing
   @Test func aReadAcrossTheEndIsCutThere() throws {
     let (request, operation) = try asked(file.read(99 * kib, 4096))
     #expect(operation.command == .read && operation.offset == 99 * kib && operation.length == kib)
-    guard case .reply(.data(1024)) = file.proceed(request, .success) else { throw Unexpected(step: .reply(.success)) }
+    #expect(data(file.proceed(request, .success, data: memory.start)) == memory.start..<memory.start + 1024)
     #expect(error(file.proceed(request, .failed(.ioError))) == EIO)
-    guard case .reply(.data(0)) = file.read(100 * kib, 1) else { throw Unexpected(step: .reply(.success)) }
+    guard case .reply(.data(let nothing)) = file.read(100 * kib, 1) else { throw Unexpected(step: .reply(.success)) }
+    #expect(nothing.isEmpty)
+  }
+
+  /// The kernel would take less than it asked for as zeros.
+  @Test func aReadWhoseDataIsNowhereIsAnError() throws {
+    let (request, _) = try asked(file.read(0, 4096))
+    #expect(error(file.proceed(request, .success, data: nil)) == EIO)
   }
 
   @Test func aWriteAcrossTheEndWritesWhatFits() throws {

@@ -206,7 +206,7 @@ private struct FileSession: ~Copyable {
       Issue.record("seed \(seed): a completion for nobody")
       return
     }
-    switch file.proceed(entry.request, outcome) {
+    switch file.proceed(entry.request, outcome, data: entry.buffer) {
     case .ask(let request, let operation):
       pending[token]?.request = request
       submit(operation, token)
@@ -220,9 +220,8 @@ private struct FileSession: ~Copyable {
   private mutating func check(_ entry: Pending, _ outcome: Outcome, _ answer: FileRequest.Answer) {
     let range = Int(entry.request.offset)..<Int(entry.request.offset + entry.request.length)
     switch (entry.request.kind, answer) {
-    case (.read, .data(let count)):
-      let data = Array(UnsafeRawBufferPointer(start: entry.buffer, count: count))
-      #expect(data == entry.expected, "seed \(seed): read \(range)")
+    case (.read, .data(let data)):
+      #expect(Array(data) == entry.expected, "seed \(seed): read \(range)")
     case (.write, .written(range.count)), (.zero, .success):
       answered.replaceSubrange(range, with: disk.writes[range])
     case (.sync, .success):

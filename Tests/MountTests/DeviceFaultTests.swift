@@ -1,4 +1,3 @@
-import Glibc
 import TestSupport
 import Testing
 
@@ -52,30 +51,14 @@ extension MountTests {
       ["dd", "if=\(mount.file)", "of=/dev/null", "bs=64k", "count=4", "iflag=direct"]
     }
 
-    /// Runs `body` with a mount whose calls on its device fail as `fault` says, counted from here on in each thread.
+    /// Runs `body` with a mount whose calls on its device fail as `fault` says.
     private func withFaults(_ fault: String, _ client: Client, _ body: (Mount) async throws -> Void) async throws {
       try await withTemporaryDirectory { directory in
         try await withMountedServer(Self.server, by: client, in: directory) { mount in
-          let log = directory / "strace"
-          let tracer = try ChildProcess([
-            "strace", "-f", "-p", "\(mount.process.pid)", "-P", "/dev/fuse", "-e", "inject=\(fault)", "-o", log,
-          ])
-          do {
-            try await poll("strace to attach", within: .seconds(20)) { tracer.stderr.contains("attached") }
-            try await body(mount)
-          } catch {
-            await end(tracer)
-            throw error
-          }
-          await end(tracer)
+          let options = ["-P", "/dev/fuse", "-e", "inject=\(fault)"]
+          try await withTrace(of: mount, options, to: directory / "strace") { try await body(mount) }
         }
       }
-    }
-
-    /// strace lets go of what it traces when it is interrupted; killed, it would take that with it.
-    private func end(_ tracer: ChildProcess) async {
-      tracer.signal(SIGINT)
-      if await tracer.ended.value(within: .seconds(10)) == nil { await tracer.terminate() }
     }
   }
 }

@@ -23,12 +23,26 @@ enum DeviceWire {
     start.loadUnaligned(fromByteOffset: inHeader, as: T.self)
   }
 
+  /// Answers a read or a write. Data has ``outHeader`` bytes in front of it that are free, as below.
+  @inline(__always)
+  static func reply(_ device: Int32, _ unique: UInt64, _ answer: FileRequest.Answer) {
+    switch answer {
+    case .data(let data):
+      guard let start = data.baseAddress else { return reply(device, unique, error: 0) }
+      reply(device, unique, data: start, count: data.count)
+    case .written(let count): replyWritten(device, unique, count: count)
+    case .error(let number): reply(device, unique, error: number)
+    // No answers to these.
+    case .success, .offset: reply(device, unique, error: EIO)
+    }
+  }
+
   /// Answers a request with `count` bytes at `data`, or with an error and nothing: one `write(2)`.
   ///
   /// The header is put in front of the data, in ``outHeader`` bytes that must be free there: for the kernel, each piece of
   /// memory is one more to find.
   @inline(__always)
-  static func reply(_ device: Int32, _ unique: UInt64, data: UnsafeMutableRawPointer, count: Int, error: Int32 = 0) {
+  private static func reply(_ device: Int32, _ unique: UInt64, data: UnsafeMutableRawPointer, count: Int, error: Int32 = 0) {
     let start = data - outHeader
     start.storeBytes(
       of: fuse_out_header(len: UInt32(outHeader + count), error: -error, unique: unique), as: fuse_out_header.self)
@@ -80,7 +94,7 @@ enum DeviceWire {
 
   /// Answers a request with an error; 0 is success.
   @inline(__always)
-  static func reply(_ device: Int32, _ unique: UInt64, error: Int32) {
+  private static func reply(_ device: Int32, _ unique: UInt64, error: Int32) {
     var header = fuse_out_header()
     withUnsafeMutableBytes(of: &header) { header in
       guard let start = header.baseAddress else { return }
@@ -90,7 +104,7 @@ enum DeviceWire {
 
   /// Answers a write.
   @inline(__always)
-  static func replyWritten(_ device: Int32, _ unique: UInt64, count: Int) {
+  private static func replyWritten(_ device: Int32, _ unique: UInt64, count: Int) {
     var answer = (header: fuse_out_header(), body: fuse_write_out(size: UInt32(count), padding: 0))
     withUnsafeMutableBytes(of: &answer) { answer in
       guard let start = answer.baseAddress else { return }

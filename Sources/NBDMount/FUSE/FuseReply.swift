@@ -33,7 +33,6 @@ struct FuseReply: ~Copyable {
 
   /// `fuse_reply_buf(3)`: the data of a read or of a directory.
   consuming func data(_ start: UnsafeRawPointer?, _ count: Int) {
-    guard start != nil || count == 0 else { return error(EIO) }
     Self.given(fuse_reply_buf(request, start?.assumingMemoryBound(to: CChar.self), count))
     discard self
   }
@@ -81,12 +80,11 @@ struct FuseReply: ~Copyable {
 }
 
 extension FuseReply {
-  /// Gives `answer`; `data` is where the engine has what it received.
-  consuming func answer(_ answer: FileRequest.Answer, data: UnsafeRawPointer? = nil) {
+  consuming func answer(_ answer: FileRequest.Answer) {
     switch answer {
     case .error(let number): error(number)
     case .success: error(0)
-    case .data(let count): self.data(data, count)
+    case .data(let data): self.data(data.baseAddress, data.count)
     case .written(let count): written(count)
     case .offset(let offset): self.offset(offset)
     }

@@ -151,7 +151,7 @@ final class FuseSession: @unchecked Sendable {
 
   /// A path of this form mounts nothing: the session takes the descriptor that it names, and owns it. It must not be unmounted,
   /// either: to libfuse since 3.18.3, the path would be a mount point.
-  private func answer(on device: consuming OwnedDescriptor) throws(NBDError) {
+  func answer(on device: consuming OwnedDescriptor) throws(NBDError) {
     let path = "/dev/fd/\(device.rawValue)"
     try LibfuseLog.calling(otherwise: "libfuse does not take a clone of the device") {
       fuse_session_mount(session, path) == 0

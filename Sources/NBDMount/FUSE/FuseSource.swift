@@ -70,7 +70,7 @@ final class FuseSource: RequestSource {
       case .full: return .blocked(0)
       case .lost:
         blocked = nil
-        finish(waiting.token, .connectionLost, &loop)
+        proceed(waiting.token, .connectionLost, &loop)
       }
     }
     var count = 0
@@ -155,7 +155,7 @@ final class FuseSource: RequestSource {
   @inline(__always)
   private func begin(_ step: FileRequest.Step, _ header: fuse_in_header, _ loop: inout ReactorLoop) {
     switch step {
-    case .reply(let answer): reply(header.unique, answer, nil)
+    case .reply(let answer): DeviceWire.reply(device, header.unique, answer)
     case .ask(let request, let operation):
       submit(request, operation, header, nil, &loop)
     }
@@ -189,7 +189,7 @@ final class FuseSource: RequestSource {
     case .full:
       if operation.copiesPayload { keepPayload(&operation) }
       blocked = (token, operation)
-    case .lost: finish(token, .connectionLost, &loop)
+    case .lost: proceed(token, .connectionLost, &loop)
     }
   }
 
@@ -228,59 +228,59 @@ final class FuseSource: RequestSource {
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
     let isWithoutData = slot.pointee.hasNoMemory && completion.outcome.isSuccess
-    var step = mount.file.proceed(slot.pointee.request, isWithoutData ? .failed(.noMemory) : completion.outcome, extents)
-    if case .ask(let request, var operation) = step {
-      slot.pointee.request = request
-      operation.token = completion.token
-      // Whoever has given it up needs no more answers.
-      let submission: Submission? = slot.pointee.isAnswered ? nil : loop.submit(operation)
-      switch submission {
-      case .accepted: return
-      case nil: step = mount.file.proceed(request, .abandoned)
-      // Rare, and a seek is no reason to stop reading: what is left counts as data.
-      case .full: step = mount.file.proceed(request, .failed(.ioError))
-      case .lost: step = mount.file.proceed(request, .connectionLost)
-      }
-    }
-    end(completion.token, step, completion.data, &loop)
+    proceed(
+      completion.token, isWithoutData ? .failed(.noMemory) : completion.outcome, &loop, extents: extents,
+      data: completion.data ?? slot.pointee.buffer?.start)
   }
 
-  /// Ends a request that was not submitted.
-  private func finish(_ token: Token, _ outcome: Outcome, _ loop: inout ReactorLoop) {
-    guard let slot = slots.pointer(token) else { return }
-    end(token, mount.file.proceed(slot.pointee.request, outcome), nil, &loop)
-  }
-
-  /// Answers a request, unless that was done, and forgets it. `data`: of a read, where it is not in the request's own buffer.
+  /// The operation of a request has ended, or was not submitted: there is an answer, or more to ask.
+  ///
+  /// - Parameter data: where what a read gave is.
   @inline(__always)
-  private func end(
-    _ token: Token, _ step: FileRequest.Step, _ data: UnsafeMutableRawPointer?, _ loop: inout ReactorLoop
+  private func proceed(
+    _ token: Token, _ outcome: Outcome, _ loop: inout ReactorLoop, extents: [[Extent]] = [],
+    data: UnsafeMutableRawPointer? = nil
   ) {
+    guard let slot = slots.pointer(token) else { return }
+    switch mount.file.proceed(slot.pointee.request, outcome, extents, data: data) {
+    case .reply(let answer): end(token, answer, &loop)
+    case .ask(let request, let operation): ask(token, request, operation, &loop)
+    }
+  }
+
+  /// A request asks for more. Only a success makes it do so: what is not accepted here is an answer next.
+  @inline(never)
+  private func ask(_ token: Token, _ request: FileRequest, _ operation: Operation, _ loop: inout ReactorLoop) {
+    guard let slot = slots.pointer(token) else { return }
+    slot.pointee.request = request
+    var operation = operation
+    operation.token = token
+    // Whoever has given it up needs no more answers.
+    let submission: Submission? = slot.pointee.isAnswered ? nil : loop.submit(operation)
+    switch submission {
+    case .accepted: break
+    case nil: proceed(token, .abandoned, &loop)
+    // Rare, and a seek is no reason to stop reading: what is left counts as data.
+    case .full: proceed(token, .failed(.ioError), &loop)
+    case .lost: proceed(token, .connectionLost, &loop)
+    }
+  }
+
+  /// Answers a request, unless that was done, and forgets it.
+  @inline(__always)
+  private func end(_ token: Token, _ answer: FileRequest.Answer, _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(token)?.pointee else { return }
     slots.remove(token)
-    if !slot.isAnswered, case .reply(let answer) = step { reply(slot, answer, data ?? slot.buffer?.start) }
+    if !slot.isAnswered { reply(slot, answer) }
     if let hold = slot.hold { loop.gate.release(hold) }
     if let buffer = slot.buffer { buffers.give(buffer) } else { buffers.unreserve(slot.reserved) }
   }
 
   @inline(__always)
-  private func reply(_ slot: RequestSlots.Slot, _ answer: FileRequest.Answer, _ data: UnsafeMutableRawPointer?) {
-    guard let request = slot.libfuse else { return reply(slot.unique, answer, data) }
+  private func reply(_ slot: RequestSlots.Slot, _ answer: FileRequest.Answer) {
+    guard let request = slot.libfuse else { return DeviceWire.reply(device, slot.unique, answer) }
     atHand = slot.unique
-    FuseReply(request).answer(answer, data: data)
-  }
-
-  @inline(__always)
-  private func reply(_ unique: UInt64, _ answer: FileRequest.Answer, _ data: UnsafeMutableRawPointer?) {
-    switch answer {
-    case .data(count: 0): DeviceWire.reply(device, unique, error: 0)
-    case .data(let count):
-      guard let data else { return DeviceWire.reply(device, unique, error: EIO) }
-      DeviceWire.reply(device, unique, data: data, count: count)
-    case .written(let count): DeviceWire.replyWritten(device, unique, count: count)
-    case .error(let number): DeviceWire.reply(device, unique, error: number)
-    case .success, .offset: DeviceWire.reply(device, unique, error: EIO)
-    }
+    FuseReply(request).answer(answer)
   }
 
   /// libfuse could not give an answer, for `reason`, and has let go of the request.
@@ -312,7 +312,7 @@ final class FuseSource: RequestSource {
     } else {
       isUnsent = loop.drop(token)
     }
-    guard !isUnsent else { return end(token, .reply(.error(EINTR)), nil, &loop) }
+    guard !isUnsent else { return end(token, .error(EINTR), &loop) }
     // Before anybody learns of it, who could write the same bytes next.
     if let range = slot.pointee.request.changes { slot.pointee.hold = loop.gate.hold(range) }
     if var buffer = slot.pointee.buffer {
@@ -322,7 +322,7 @@ final class FuseSource: RequestSource {
     buffers.unreserve(slot.pointee.reserved)
     slot.pointee.reserved = 0
     slot.pointee.isAnswered = true
-    reply(slot.pointee, .error(EINTR), nil)
+    reply(slot.pointee, .error(EINTR))
   }
 
   // MARK: The thread's own source

@@ -57,20 +57,16 @@ final class ThreadsEngine: Sendable {
   func carryOut(_ first: FileRequest.Step, _ reply: consuming FuseReply) {
     var call = Call(reply)
     var step = first
-    var data: UnsafeMutableRawPointer?
     // Once for most requests. A seek may have to ask several times.
     while case .ask(let request, var operation) = step {
-      if operation.command == .read {
-        data = ReadBuffer.ofThisThread(Int(operation.length))
-        operation.buffer = data
-      }
+      if operation.command == .read { operation.buffer = ReadBuffer.ofThisThread(Int(operation.length)) }
       let (outcome, extents) = outcome(of: operation, for: &call)
-      step = file.proceed(request, outcome, extents)
+      step = file.proceed(request, outcome, extents, data: operation.buffer)
     }
     if call.isAnswered {
       lent.subtract(1, ordering: .relaxed)
     } else if case .reply(let answer) = step {
-      call.answer(answer, data: data)
+      call.answer(answer)
     }
   }
 
@@ -105,8 +101,8 @@ private struct Call: ~Copyable {
 
   var isAnswered: Bool { reply == nil }
 
-  mutating func answer(_ answer: FileRequest.Answer, data: UnsafeMutableRawPointer? = nil) {
-    if let reply = reply.take() { reply.answer(answer, data: data) }
+  mutating func answer(_ answer: FileRequest.Answer) {
+    if let reply = reply.take() { reply.answer(answer) }
   }
 
   /// Whether the caller is being killed, where it is time to look.

@@ -48,7 +48,7 @@ final class ExportFile: Sendable {
 
   /// read(2): all of it inside the file, or an error; never less.
   func read(_ offset: UInt64, _ count: Int) -> FileRequest.Step {
-    guard offset < layout.size, count > 0 else { return .reply(.data(count: 0)) }
+    guard offset < layout.size, count > 0 else { return .reply(.data(.init(start: nil, count: 0))) }
     let length = min(UInt64(count), layout.size - offset)
     return ask(
       FileRequest(kind: .read, offset: offset, length: length),
@@ -146,11 +146,20 @@ final class ExportFile: Sendable {
 
   // MARK: Outcomes
 
-  /// What follows from the outcome of the operation that `request` asked for. `extents`: of a block status, by context.
-  func proceed(_ request: FileRequest, _ outcome: Outcome, _ extents: [[Extent]] = []) -> FileRequest.Step {
+  /// What follows from the outcome of the operation that `request` asked for.
+  ///
+  /// - Parameters:
+  ///   - extents: of a block status, by context.
+  ///   - data: where the engine has what a read gave, all of it.
+  func proceed(
+    _ request: FileRequest, _ outcome: Outcome, _ extents: [[Extent]] = [], data: UnsafeMutableRawPointer? = nil
+  ) -> FileRequest.Step {
     switch request.kind {
     case .read:
-      return .reply(outcome.isSuccess ? .data(count: Int(request.length)) : .error(outcome.errno))
+      guard outcome.isSuccess else { return .reply(.error(outcome.errno)) }
+      // Nothing for something would read as zeros.
+      guard let data else { return .reply(.error(EIO)) }
+      return .reply(.data(.init(start: data, count: Int(request.length))))
     case .write(let isDurable, let isCached, let isOverrun, let epoch):
       return wrote(
         request, isDurable: isDurable, isCached: isCached, isOverrun: isOverrun, submitted: epoch, outcome)

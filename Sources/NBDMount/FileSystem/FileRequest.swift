@@ -32,8 +32,8 @@ struct FileRequest {
   enum Answer {
     case error(Int32)
     case success
-    /// The bytes that the engine received.
-    case data(count: Int)
+    /// The bytes that the engine received, where it has them.
+    case data(UnsafeMutableRawBufferPointer)
     case written(Int)
     case offset(UInt64)
   }
