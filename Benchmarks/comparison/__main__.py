@@ -4,21 +4,26 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import shutil
 
-from . import chart, counts, machine, measure, micro, plan, report
-from .clients import all_clients, versions
-from .processes import Failure
+from . import chart, counts, machine, micro, plan, report
+from .clients import REACTOR, all_clients, versions
+from .measure import Run
+from .processes import Failure, temporary_directory
 from .program import run_program, words
 from .summary import Summary
 
 
 def parse():
     parser = argparse.ArgumentParser(prog="compare.sh", description="Measures nbdmount and its peers side by side.")
-    parser.add_argument("--quick", action="store_true", help="2 rounds, 1 s each, small disks: a smoke test")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (5)")
-    parser.add_argument("--seconds", type=float, help="how long each fio run takes (2)")
+    parser.add_argument("--quick", action="store_true", help="one round, 0.5 s each, small disks: a smoke test")
+    parser.add_argument(
+        "--rounds", type=int, help=f"how often everything is measured (3, what has targets {plan.WITH_TARGETS})")
+    parser.add_argument("--seconds", type=float, help=f"how long each fio run takes ({plan.Settings.seconds})")
     parser.add_argument("--only", type=words, default=[], help="workloads, comma-separated: rr32,rw32")
-    parser.add_argument("--groups", type=words, default=[], help="servers, comma-separated: nbdkit-unix,sparse")
+    parser.add_argument("--groups", type=words, default=[], help="groups, comma-separated: nbdkit-unix,sparse")
+    parser.add_argument(
+        "--without", type=words, default=[], help="groups to leave out; the report names them")
     parser.add_argument("--no-counts", action="store_true", help="no system calls, allocations and micro benchmarks")
     parser.add_argument("--list", action="store_true", help="name all groups and workloads, and measure nothing")
     parser.add_argument("--output", type=pathlib.Path, required=True, help="directory of the results")
@@ -29,46 +34,74 @@ def parse():
 
 def settings_of(options):
     settings = plan.QUICK if options.quick else plan.Settings()
-    changes = {name: value for name in ("rounds", "seconds") if (value := getattr(options, name)) is not None}
-    return dataclasses.replace(settings, **changes)
+    return dataclasses.replace(settings, seconds=options.seconds or settings.seconds)
 
 
-def check_names(options, groups):
-    known = {group.name for group in groups} | {workload.name for group in groups for workload in group.workloads}
-    unknown = [name for name in options.only + options.groups if name not in known]
+def chosen_groups(options, everything, clients):
+    """Those that the options name. What this machine cannot run has to be left out by name."""
+    known = {group.name for group in everything} | {workload.name for group in everything for workload in group.workloads}
+    unknown = [name for name in options.only + options.groups + options.without if name not in known]
     if unknown:
         raise Failure(f"no such workload or group: {', '.join(unknown)} (see --list)")
+    rounds = options.rounds or (1 if options.quick else None)
+    chosen = plan.select(everything, options.groups, options.without, options.only, rounds)
+    if not chosen:
+        raise Failure("nothing is left to measure")
+    for group in chosen:
+        if lacking := group.missing(clients):
+            raise Failure(f"the group {group.name} needs {lacking}; --without {group.name} leaves it out")
+    return chosen
 
 
 def show(record):
-    cpu = record.get("cpuMicrosecondsPerOperation")
-    print(
-        f"{record['round'] + 1}  {record['group']:13} {record['workload']:10} {record['client']:20}"
-        f" {record['value']:12,.2f} {record['unit']:6}" + (f" {cpu:10,.1f} us/op" if cpu is not None else ""), flush=True)
+    parts = [f"{record['round'] + 1}  {record['group']:13} {record['workload']:10} {record['client']:26}"]
+    if "failure" in record:
+        parts.append(f"FAILED: {record['failure']}")
+    else:
+        parts.append(f"{record['value']:12,.2f} {record['unit']:6}")
+        parts += [f"{record[key]:10,.1f} us" for key in record if key.endswith("PerOperation")]
+        parts.append({None: "", True: " right", False: f" WRONG: {record.get('wrong')}"}[record.get("isRight")])
+    print(" ".join(parts).rstrip(), flush=True)
 
 
 def main():
     options = parse()
     settings = settings_of(options)
-    groups = plan.groups(settings)
+    everything = plan.groups(settings)
     if options.list:
-        for group in groups:
+        for group in everything:
             print(f"{group.name}: {' '.join(workload.name for workload in group.workloads)}")
         return
-    check_names(options, groups)
-    groups = plan.select(groups, options.groups, options.only)
-    load = machine.load()
-    records = measure.run(groups, all_clients(options.nbdmount, options.memory_fuse), settings, show)
-    counted = [] if options.no_counts else counts.run(options.nbdmount, options.allocation_count)
-    result = {
-        "machine": machine.facts(),
-        "versions": versions(options.nbdmount),
-        "run": {"rounds": settings.rounds, "seconds": settings.seconds, "isQuick": options.quick, "loadBefore": load},
-        "counts": counted,
-        "micro": [] if options.no_counts else micro.run(options.benchmarks),
-        "measurements": records,
-    }
+    with temporary_directory() as directory:
+        measured = own_copies(directory, options.nbdmount, options.memory_fuse)
+        clients = all_clients(*measured)
+        groups = chosen_groups(options, everything, clients)
+        names = {group.name for group in groups}
+        # What fails for want of a program fails before the long part.
+        result = {
+            "machine": machine.facts(),
+            "versions": versions(options.nbdmount),
+            "run": {
+                "seconds": settings.seconds, "isQuick": options.quick, "loadBefore": machine.load(), "only": options.only,
+                "leftOut": [group.name for group in everything if group.name not in names],
+            },
+            "counts": [] if options.no_counts else counts.run(options.nbdmount, options.allocation_count),
+            "micro": [] if options.no_counts else micro.run(options.benchmarks),
+        }
+        run = Run(clients, settings, show)
+        run.run(groups)
+    result["measurements"] = run.records
     write(options.output, result, groups)
+    bad = [record for record in run.records if "failure" in record or "wrong" in record]
+    ours = sum(record["client"].startswith(REACTOR) for record in bad)
+    if ours:
+        raise Failure(f"nbdmount failed in {ours} measurements, which the report names")
+
+
+def own_copies(directory, *programs):
+    """Copies that every user may run, and that no other build replaces meanwhile."""
+    directory.chmod(0o755)
+    return [shutil.copy(program, directory) for program in programs]
 
 
 def write(output, result, groups):

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from .clients import NBDFUSE, PEERS
+from .clients import NBDFUSE, RIVALS
 from .targets import GROUP
 
 SCRIPT = """
@@ -30,7 +30,7 @@ COLOURS = ("#1f6fb4", "#8fc1e3", "#c8641e")
 def draw(path, summary, groups):
     """Draws what was measured; False where there is nothing to draw."""
     workloads = [workload for group in groups if group.name == GROUP for workload in group.workloads]
-    clients = [client for client in PEERS if client != NBDFUSE]
+    clients = [client for client in RIVALS if client != NBDFUSE]
     lines, values = [], []
     for workload in workloads:
         spreads = [summary.ratio(GROUP, workload.name, client, NBDFUSE) for client in clients]

@@ -6,9 +6,9 @@ import struct
 import subprocess
 
 from .clients import Client
+from .fio import fio, through_mount
 from .processes import Failure, temporary_directory
 from .servers import Server
-from .workloads import fio
 
 OPERATIONS = 20000
 SIZE = 64 << 20
@@ -27,7 +27,7 @@ class CountedClient(Client):
 
 
 def operations(target, rw, depth):
-    return ["--name=count", f"--filename={target.file}", "--ioengine=libaio", "--direct=1", f"--rw={rw}", "--bs=4k", "--norandommap",
+    return ["--name=count", *through_mount(target.file), f"--rw={rw}", "--bs=4k", "--randrepeat=0", "--norandommap",
             f"--iodepth={depth}", f"--size={SIZE}", f"--io_size={OPERATIONS * 4096}"]
 
 
@@ -38,7 +38,7 @@ def run(nbdmount, library, engines=("reactor", "threads"), with_system_calls=Tru
         with temporary_directory() as directory:
             count_file = directory / "allocations"
             count_file.write_bytes(bytes(8))
-            client = CountedClient("nbdmount", (nbdmount, "--engine", engine), True, library, str(count_file))
+            client = CountedClient("nbdmount", (nbdmount, "--engine", engine), library=library, count_file=str(count_file))
             server = Server("nbdkit", size=SIZE)
             with server.start(directory / "server") as address:
                 with client.attach(directory / "client", address, SIZE) as target:

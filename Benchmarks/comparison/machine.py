@@ -2,9 +2,9 @@
 
 import datetime
 import os
-import pathlib
 import platform
-import subprocess
+
+from .processes import REPOSITORY, run
 
 
 def facts():
@@ -31,10 +31,7 @@ def facts():
 
 def commit():
     """What was checked out, and whether anything was changed in it."""
-    done = subprocess.run(
-        ["git", "-C", pathlib.Path(__file__).parent, "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return run("git", "-C", REPOSITORY, "describe", "--always", "--dirty", "--abbrev=10").strip()
 
 
 def load():

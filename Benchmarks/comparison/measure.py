@@ -1,76 +1,110 @@
 """Runs the plan: in each round, workload by workload, every client in turn."""
 
 import contextlib
+import functools
 
-from .clients import NBD_ALONE
-from .processes import memory_directory, temporary_directory
-from .servers import sparse_image
+from .loop import loop_filesystem
+from .processes import Failure, memory_directory, temporary_directory
+from .usage import Interval
+from .user import as_ordinary_user
 from .workloads import touch_memory
 
-
-def run(groups, clients, settings, progress):
-    """Returns one record for each measurement."""
-    records = []
-    rounds = settings.rounds
-    for number in range(rounds):
-        for group in groups:
-            if number < min(rounds, group.most_rounds):
-                run_group(group, clients, settings, number, records, progress)
-    return records
+# A client that is gone, and its mount, are an error of the system's.
+FAILURES = (Failure, OSError)
 
 
-def run_group(group, clients, settings, number, records, progress):
-    """One round of a group: each client with a server of its own, all mounted at the same time. Whoever is not being
-    measured is idle."""
-    # Each server's disk, and the page cache for one of them.
-    touch_memory(settings.disk * (len(group.clients) + 1))
-    with contextlib.ExitStack() as stack:
-        directory = stack.enter_context(temporary_directory(memory_directory()))
-        image = None
-        if group.sparse_data:
-            image = str(directory / "image")
-            sparse_image(image, group.server.size, group.sparse_data)
-        targets = []
-        for place, name in enumerate(group.clients):
-            client = clients[name]
-            address = None
-            if client.needs_server:
-                # Whoever only reads may share an image: each copy of it has the same holes.
-                address = stack.enter_context(group.server.start(directory / f"server{place}", own_copy(image, place)))
-            attached = client.attach(directory / f"client{place}", address, group.server.size)
-            targets.append((name, stack.enter_context(attached)))
-        for position, workload in enumerate(group.workloads):
-            able = [target for target in targets if target[0] != NBD_ALONE or not workload.name.startswith("dd")]
-            # Whoever comes first pays for what the workload before has left behind: each in its turn.
-            first = (number + position) % len(able)
-            for name, target in able[first:] + able[:first]:
-                record = measure(workload, target, group, settings, directory)
-                record |= {"group": group.name, "workload": workload.name, "client": name, "round": number}
-                records.append(record)
-                progress(record)
+class Run:
+    """What is measured goes to `records`, one for each figure: with a value, or with a failure that says why not."""
+
+    def __init__(self, clients, settings, progress):
+        self.records = []
+        self._clients = clients
+        self._settings = settings
+        self._progress = progress
+
+    def run(self, groups):
+        for number in range(max(group.rounds for group in groups)):
+            for group in groups:
+                if number < group.rounds:
+                    work = functools.partial(self._run_group, group, number)
+                    for record in as_ordinary_user(work) if group.is_ordinary_user else work():
+                        self.records.append(record)
+
+    def _run_group(self, group, number):
+        """One round of a group: each client with a server of its own, all mounted at the same time. Whoever is not being
+        measured is idle. Returns the records."""
+        records = []
+
+        def note(client, figure, fields):
+            record = {"group": group.name, "workload": figure, "client": client, "round": number} | fields
+            records.append(record)
+            self._progress(record)
+
+        # Each server's disk, the page cache for one of them, and a copy.
+        touch_memory(self._settings.disk * (len(group.clients) + 2))
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(temporary_directory(memory_directory()))
+            targets = []
+            for name in group.clients:
+                # What fails when it is left again.
+                stack.enter_context(failures_noted(functools.partial(note, name, "end")))
+                try:
+                    targets.append((name, self._attach(stack, group, self._clients[name], scratch)))
+                except Failure as failure:
+                    for figure in group.figures:
+                        note(name, figure.name, {"failure": str(failure)})
+            for position, workload in enumerate(group.workloads):
+                able = [target for target in targets if target[1].file or not workload.needs_file]
+                # Whoever comes first pays for what the workload before has left behind: each in its turn.
+                first = (number + position) % max(len(able), 1)
+                for name, target in able[first:] + able[:first]:
+                    is_checked = number == 0 and target.uri is not None and name in group.programs
+                    for figure, fields in zip(workload.figures, measure(workload, target, self._settings, is_checked)):
+                        note(name, figure.name, fields)
+        return records
+
+    def _attach(self, stack, group, client, scratch):
+        """Starts the client's server, mounts, and makes the file system that the group works on."""
+        place = scratch / client.name.replace(" ", "-")
+        place.mkdir()
+        address = stack.enter_context(group.server.start(place / "server")) if client.needs_server else None
+        target = stack.enter_context(client.attach(place / "client", address, group.server.size))
+        target.scratch = scratch
+        if group.has_filesystem:
+            target.filesystem = stack.enter_context(loop_filesystem(target.file, place / "filesystem"))
+        return target
 
 
-def own_copy(image, place):
-    """qemu-nbd locks the image that it serves."""
-    if image is None:
-        return None
-    copy = f"{image}{place}"
-    with open(image, "rb") as source, open(copy, "wb") as sink:
-        while data := source.read(1 << 20):
-            sink.write(data)
-    return copy
+@contextlib.contextmanager
+def failures_noted(note):
+    try:
+        yield
+    except Failure as failure:
+        note({"failure": str(failure)})
 
 
-def measure(workload, target, group, settings, scratch):
-    usage = target.usage
-    if usage:
-        usage.reset_peak()
-        before = usage.cpu_seconds()
-    sample = workload.run(target, group.server.size, settings, scratch)
-    record = {"value": round(sample.value, 4), "unit": sample.unit, "isBound": sample.is_bound}
-    if usage:
-        spent = usage.cpu_seconds() - before
-        record["peakKiB"] = usage.peak_kib()
-        if sample.operations:
-            record["cpuMicrosecondsPerOperation"] = round(spent * 1e6 / sample.operations, 2)
-    return record
+def measure(workload, target, settings, is_checked):
+    """Returns the fields of a record for each of the workload's figures. Data that is wrong is not a failure, but said."""
+    try:
+        workload.prepare(target, settings)
+        with Interval(target.usage) as interval:
+            samples = workload.run(target, settings)
+    except FAILURES as failure:
+        return [{"failure": str(failure)} for _ in workload.figures]
+    # Work that was given up has no result to look at.
+    is_done = not any(sample.is_bound for sample in samples)
+    checked = check(workload, target, settings) if is_checked and is_done else {}
+    return [
+        {"value": round(sample.value, 4), "unit": figure.unit, "isBound": sample.is_bound}
+        | interval.spent(sample.operations) | checked
+        for figure, sample in zip(workload.figures, samples)
+    ]
+
+
+def check(workload, target, settings):
+    """Returns the field that says whether the workload's data was right."""
+    try:
+        workload.check(target, settings)
+        return {"isRight": True}
+    except FAILURES as failure:
+        return {"isRight": False, "wrong": str(failure)}

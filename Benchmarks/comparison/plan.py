@@ -1,18 +1,23 @@
 """Which workloads run on which servers, by which clients."""
 
 import dataclasses
+import os
 
-from . import workloads
-from .clients import EQUAL, FUSE_ALONE, NBD_ALONE, PEERS
+from . import loop
+from .applications import APPLICATIONS
+from .clients import CONNECTIONS, LIMITS, NBDCOPY, NEWEST, QEMU, RIVALS, equal
+from .fio import DIRECT, MIXED, random_workloads
+from .processes import PEERS, TESTING
 from .servers import Server
+from .workloads import BUFFERED, Copy, ParallelReads, SparseCopy
 
 
 @dataclasses.dataclass
 class Settings:
-    """How long and how often."""
+    """How long, and how large."""
 
-    rounds: int = 5
-    seconds: float = 2
+    seconds: float = 1
+    """For each fio run."""
     disk: int = 512 << 20
     """Bytes of the servers' disks."""
     dd_bytes: int = 512 << 20
@@ -20,11 +25,13 @@ class Settings:
     """Bytes of the sparse image."""
     sparse_data: int = 64 << 20
     """Bytes in it that are not holes."""
-    copy_seconds: int = 60
+    copy_seconds: int = 10
     """After which a copy of it is given up."""
 
 
-QUICK = Settings(rounds=2, seconds=1, disk=128 << 20, dd_bytes=64 << 20, sparse=4 << 30, copy_seconds=20)
+QUICK = Settings(seconds=0.5, disk=256 << 20, dd_bytes=64 << 20, sparse=4 << 30, copy_seconds=5)
+WITH_TARGETS = 5
+"""Rounds of a group whose numbers are promised."""
 
 
 @dataclasses.dataclass
@@ -35,61 +42,100 @@ class Group:
     server: Server
     clients: tuple
     workloads: list
-    most_rounds: int = 1000
-    sparse_data: int = 0
-    """Bytes in the image that is served; 0 for a plain disk."""
+    rounds: int = 3
+    has_filesystem: bool = False
+    """The workloads are done in an ext4 over a loop device over the mounted file."""
+    is_ordinary_user: bool = False
+    """Servers, clients and workloads are an ordinary user's."""
     note: str = ""
     """What a reader has to know to read the numbers."""
+
+    @property
+    def figures(self):
+        return [figure for workload in self.workloads for figure in workload.figures]
+
+    @property
+    def programs(self):
+        """The clients that are no limits: those whose data is checked."""
+        return [client for client in self.clients if client not in LIMITS]
+
+    def missing(self, clients):
+        """What this machine lacks for it; None where everything is there."""
+        if self.has_filesystem and (lacking := loop.missing()):
+            return lacking
+        if os.geteuid() != 0 and any(clients[name].read_ahead_kib for name in self.clients):
+            return "root, to set the read-ahead"
+        if any(TESTING in name for name in (self.server.program, *self.clients)) and not (PEERS / "versions.txt").exists():
+            return "the programs of Debian testing (Scripts/peers.sh)"
+        return None
 
 
 def groups(settings):
     """Everything, in the order in which it runs."""
     disk = settings.disk
-    core = [
-        workload for workload in workloads.ALL_DIRECT_AND_BUFFERED
-        if workload.name in ("rr1", "rr32", "rw32", "seq4", "sr1M", "sw1M", "ddr1M", "ddw4k", "ddw1M")
-    ]
-    result = [
+    nbdkit = Server("nbdkit", size=disk)
+    everything = DIRECT + BUFFERED
+    core = pick(everything, "rr32 rw32 seq4 sr1M sw1M ddr1M ddw4k")
+    newest = "Server and rivals are those of Debian testing."
+    few_pieces = f"{settings.sparse >> 30} GiB with {settings.sparse_data >> 20} MiB of data"
+    return [
+        Group("nbdkit-unix", nbdkit, (*RIVALS, *LIMITS), everything, rounds=WITH_TARGETS),
+        Group("mixed", nbdkit, RIVALS, MIXED, rounds=WITH_TARGETS),
         Group(
-            "nbdkit-unix", Server("nbdkit", size=disk), (*PEERS, FUSE_ALONE, NBD_ALONE),
-            workloads.ALL_DIRECT_AND_BUFFERED),
-        Group("nbdkit-tcp", Server("nbdkit", is_unix=False, size=disk), PEERS, core),
-        Group("qemu-unix", Server("qemu-nbd", size=disk), PEERS, core),
+            "copy", nbdkit, (*RIVALS, NBDCOPY), [Copy("cp", f"cp of all {disk >> 20} MiB, or nbdcopy, to memory")],
+            rounds=WITH_TARGETS,
+            note="`cp` reads the mounted file; `nbdcopy` is libnbd's program for that, with four connections and no mount."),
         Group(
-            "qemu-tcp", Server("qemu-nbd", is_unix=False, size=disk), PEERS, core,
+            "applications", nbdkit, (*RIVALS, QEMU + TESTING), APPLICATIONS, has_filesystem=True,
+            note="On an ext4 over a loop device (direct I/O) over the mounted file. Checked through the mount, and on the "
+            "server's disk: its file system, the files, the database."),
+        Group(
+            "equal", nbdkit, equal(2), core,
+            note="The same settings for all that can have them: two connections, nothing kept back in the kernel's writeback "
+            "cache (`--cache writethrough`), and 2 MiB of read-ahead, which root sets for each mount. What is left is the "
+            "programs' own speed."),
+        Group(
+            "equal-1", nbdkit, equal(1), core,
+            note="As `equal`, with the one connection that qemu-storage-daemon has."),
+        Group("newest-nbdkit", Server("nbdkit" + TESTING, size=disk), NEWEST, core, note=newest),
+        Group("newest-qemu", Server("qemu-nbd" + TESTING, size=disk), NEWEST, core, note=newest),
+        Group(
+            "user", nbdkit, RIVALS, core, is_ordinary_user=True,
+            note="Servers, clients and workloads are an ordinary user's, who cannot raise the read-ahead of a mount."),
+        Group("nbdkit-tcp", Server("nbdkit", is_unix=False, size=disk), RIVALS, core),
+        Group("qemu-unix", Server("qemu-nbd", size=disk), RIVALS, core),
+        Group(
+            "qemu-tcp", Server("qemu-nbd", is_unix=False, size=disk), RIVALS, core,
             note="qemu-nbd before 8.0 leaves Nagle's algorithm on (it does not ask for TCP_NODELAY), so that a reply can wait "
             "40 ms for the client's delayed acknowledgement. Which clients run into that is a matter of how they batch; "
             "the factors of this table are those of that stall and not of the clients' own speed."),
-        Group("mixed", Server("nbdkit", size=disk), PEERS, workloads.MIXED),
         Group(
-            "equal", Server("nbdkit", size=disk), EQUAL,
-            [workload for workload in core if workload.name != "rr1"],
-            note="The same settings for all: two connections, nothing kept back in the kernel's writeback cache, and 2 MiB of "
-            "read-ahead, which root sets for each mount. What is left is the programs' own speed."),
+            "connections", nbdkit, tuple(f"nbdmount -C {count}" for count in CONNECTIONS),
+            pick(DIRECT, "rr32 rw32 sr1M sw1M")),
         Group(
-            "connections", Server("nbdkit", size=disk), tuple(f"nbdmount -C {count}" for count in (1, 2, 4, 8)),
-            [workload for workload in workloads.DIRECT if workload.name in ("rr32", "rw32", "sr1M", "sw1M")]),
+            "parallel", Server("nbdkit", size=disk, is_filled=False, delay="500ms", disk=("--filter=cow", "pattern")), RIVALS,
+            [ParallelReads("parallel40", "40 parallel reads on a 0.5 s server")]),
         Group(
-            "parallel", Server("nbdkit", size=disk, is_filled=False, delay="500ms"), PEERS,
-            [workloads.ParallelReads("parallel40", "40 parallel reads on a 0.5 s server")]),
-        Group(
-            "sparse", Server("qemu-nbd", size=settings.sparse, is_filled=False), PEERS,
-            [workloads.SparseCopy("sparse", f"cp --sparse=always of {settings.sparse >> 30} GiB with {settings.sparse_data >> 20} MiB of data")],
-            most_rounds=1, sparse_data=settings.sparse_data),
-    ]
-    for delay in ("1ms", "10ms"):
-        result.append(
+            "sparse", Server("qemu-nbd", size=settings.sparse, is_filled=False, sparse_data=settings.sparse_data), RIVALS,
+            [SparseCopy("sparse", f"cp --sparse=always of {few_pieces}")]),
+        *(
             Group(
-                f"latency-{delay}", Server("nbdkit", size=disk, is_filled=False, delay=delay), PEERS,
-                workloads.random_workloads((1, 4, 16, 64, 256)), most_rounds=3))
-    return result
+                f"latency-{delay}", Server("nbdkit", size=disk, is_filled=False, delay=delay), RIVALS,
+                random_workloads((1, 16, 256)))
+            for delay in ("1ms", "10ms")
+        ),
+    ]
 
 
-def select(all_groups, names, only):
-    """The groups of these names with the workloads of these names; all where nothing is named."""
+def pick(workloads, names):
+    return [workload for workload in workloads if workload.name in names.split()]
+
+
+def select(all_groups, names, without, only, rounds):
+    """The groups of these names with the workloads of these names; all where nothing is named. `rounds` replaces theirs."""
     chosen = []
     for group in all_groups:
         kept = [workload for workload in group.workloads if not only or workload.name in only]
-        if kept and (not names or group.name in names):
-            chosen.append(dataclasses.replace(group, workloads=kept))
+        if kept and (not names or group.name in names) and group.name not in without:
+            chosen.append(dataclasses.replace(group, workloads=kept, rounds=rounds or group.rounds))
     return chosen

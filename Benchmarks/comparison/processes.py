@@ -4,15 +4,27 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
 READY_SECONDS = 20
+SAID_CHARACTERS = 400
+REPOSITORY = pathlib.Path(__file__).parents[2]
+PEERS = pathlib.Path(os.environ.get("NBDMOUNT_PEERS", REPOSITORY / ".peers"))
+"""Where Scripts/peers.sh puts the programs of Debian testing."""
+TESTING = "-testing"
+"""What their names end in."""
 
 
 class Failure(Exception):
-    """What the user is told before the run ends."""
+    """What the user is told before the run ends, or the report says of one measurement."""
+
+
+def program(name):
+    """What to start for a program of this name."""
+    return str(PEERS / "bin" / name) if name.endswith(TESTING) else name
 
 
 @contextlib.contextmanager
@@ -35,6 +47,35 @@ def memory_directory():
 def mountpoints():
     with open("/proc/self/mountinfo") as table:
         return [line.split()[4] for line in table]
+
+
+def run(*command, seconds=120, **options):
+    """Runs a program and returns what it prints. One that fails, or has not ended after so many seconds, is a Failure."""
+    words = [str(word) for word in command]
+    # Control-C is for this program, which ends its children itself, in their order.
+    process = subprocess.Popen(
+        words, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        errors="replace", **options)
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{words[0]} did not end within {seconds:g} s") from None
+    finally:
+        if process.poll() is None:
+            end_group(process)
+    if process.returncode != 0:
+        said = (errors or output).strip() or f"exit status {process.returncode}"
+        # Some say the same of each of a thousand files.
+        raise Failure(f"{said[:SAID_CHARACTERS]} [{' '.join(words)}]")
+    return output
+
+
+def end_group(process):
+    """Kills a process and its children. What hangs in the kernel is left: to wait for it would hang this program too."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(10)
 
 
 def is_running(process):
@@ -93,30 +134,3 @@ def unmount(mountpoint, process):
         process.kill()
         process.wait()
         raise Failure(f"{process.args[0]} did not end after its unmount") from None
-
-
-class Usage:
-    """What a process has used: read from /proc."""
-
-    TICK = 1 / os.sysconf("SC_CLK_TCK")
-
-    def __init__(self, pid):
-        self.pid = pid
-
-    def cpu_seconds(self):
-        """User and system time of all threads, those that ended included."""
-        with open(f"/proc/{self.pid}/stat") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * self.TICK
-
-    def reset_peak(self):
-        with open(f"/proc/{self.pid}/clear_refs", "w") as file:
-            file.write("5")
-
-    def peak_kib(self):
-        """The most memory that was resident since the last reset."""
-        with open(f"/proc/{self.pid}/status") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1])
-        raise Failure(f"process {self.pid} says nothing of its memory")

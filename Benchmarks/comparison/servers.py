@@ -2,10 +2,13 @@
 
 import contextlib
 import dataclasses
+import os
 import socket
-import subprocess
 
-from .processes import Failure, has_content, running, wait_until
+from .fio import MIB, to_server, write_pattern
+from .processes import TESTING, has_content, program, run, running, wait_until
+
+SPARSE_PIECE = b"\7" * MIB
 
 
 def free_port():
@@ -46,60 +49,63 @@ class Server:
     """All of it has been written, so that nothing measured is a hole."""
     delay: str | None = None
     """How long each read and write takes, as nbdkit's delay filter spells it."""
+    sparse_data: int = 0
+    """Bytes that are no holes, in an image of qemu-nbd's; 0 for a plain disk."""
+    disk: tuple = ("memory",)
+    """nbdkit's plugin, and filters."""
+
+    @property
+    def kind(self):
+        return self.program.removesuffix(TESTING)
 
     @property
     def title(self):
-        words = [self.program, "Unix socket" if self.is_unix else "TCP"]
+        words = [self.kind + " of Debian testing" * (self.kind != self.program), "Unix socket" if self.is_unix else "TCP"]
         return ", ".join(words + ([f"{self.delay} for each request"] if self.delay else []))
 
     @contextlib.contextmanager
-    def start(self, directory, image=None):
-        """Runs the server; yields its address. `image` is served instead of an empty disk."""
+    def start(self, directory):
+        """Runs the server; yields its address."""
         directory.mkdir()
         address = Address(path=str(directory / "socket")) if self.is_unix else Address(port=free_port())
         pid_file, log = directory / "pid", directory / "log"
-        command = getattr(self, "_" + self.program.replace("-", "_"))(directory, address, image)
-        with running([*command, pid_file_option(self.program), pid_file], log) as process:
+        command = getattr(self, "_" + self.kind.replace("-", "_"))(directory, address)
+        with running([program(self.program), *command, pid_file_option(self.kind), pid_file], log) as process:
             wait_until(lambda: has_content(pid_file), process, log)
             if self.is_filled:
-                fill(address, self.size)
+                write_pattern(to_server(address.uri), self.size)
             yield address
 
-    def _nbdkit(self, _directory, address, image):
+    def _nbdkit(self, _directory, address):
         where = ["-U", address.path] if self.is_unix else ["--ipaddr", "127.0.0.1", "-p", str(address.port)]
         threads = ["-t", "64"] if self.delay else []
         filters = ["--filter=delay"] if self.delay else []
         delays = [f"rdelay={self.delay}", f"wdelay={self.delay}"] if self.delay else []
-        return ["nbdkit", "-f", *where, *threads, *filters, "memory", str(self.size), *delays]
+        return ["-f", *where, *threads, *filters, *self.disk, f"size={self.size}", *delays]
 
-    def _qemu_nbd(self, directory, address, image):
+    def _qemu_nbd(self, directory, address):
         where = ["-k", address.path] if self.is_unix else ["-b", "127.0.0.1", "-p", str(address.port)]
-        form = "qcow2" if image else "raw"
-        if not image:
-            image = directory / "disk"
-            with open(image, "wb") as disk:
-                disk.truncate(self.size)
-        return ["qemu-nbd", "--persistent", "--shared=16", "-f", form, *where, str(image)]
+        disk = directory / "disk"
+        if self.sparse_data:
+            sparse_image(disk, self.size, self.sparse_data)
+        else:
+            disk.touch()
+            os.truncate(disk, self.size)
+        return ["--persistent", "--shared=16", "-f", "qcow2" if self.sparse_data else "raw", *where, disk]
 
 
-def pid_file_option(program):
-    return {"nbdkit": "-P", "qemu-nbd": "--pid-file"}[program]
+def pid_file_option(kind):
+    return {"nbdkit": "-P", "qemu-nbd": "--pid-file"}[kind]
 
 
-def fill(address, size):
-    """Writes all of the export, not through the client that is to be measured."""
-    done = subprocess.run(
-        ["fio", "--name=fill", "--ioengine=nbd", f"--uri={address.uri}", "--rw=write", "--bs=1M", "--iodepth=4",
-         f"--size={size}", "--output-format=json"],
-        capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Failure(f"cannot fill the server's disk: {done.stderr or done.stdout}")
+def sparse_pieces(size, data):
+    """Where the data of a sparse image is: 1 MiB at a time, evenly spread."""
+    pieces = data // MIB
+    return [piece * (size // pieces) for piece in range(pieces)]
 
 
 def sparse_image(path, size, data):
-    """A qcow2 image of `size` bytes with `data` bytes in it, 1 MiB at a time, evenly spread."""
-    pieces = data >> 20
-    writes = [f"write -q -P 7 {piece * (size // pieces)} 1M" for piece in range(pieces)]
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, str(size)], check=True)
-    subprocess.run(
-        ["qemu-io", "-f", "qcow2", *(word for write in writes for word in ("-c", write)), path], check=True)
+    """A qcow2 image of `size` bytes with `data` bytes in it."""
+    writes = [f"write -q -P {SPARSE_PIECE[0]} {offset} {MIB}" for offset in sparse_pieces(size, data)]
+    run("qemu-img", "create", "-q", "-f", "qcow2", path, size)
+    run("qemu-io", "-f", "qcow2", *(word for write in writes for word in ("-c", write)), path)

@@ -26,11 +26,24 @@ class Summary:
             key = record["group"], record["workload"], record["client"]
             self._records.setdefault(key, {})[record["round"]] = record
 
-    def has(self, group, workload, client):
-        return (group, workload, client) in self._records
+    def _all(self, group, workload, client):
+        return self._records.get((group, workload, client), {})
 
     def _rounds(self, group, workload, client):
-        return self._records.get((group, workload, client), {})
+        """Those that came to a value."""
+        return {number: record for number, record in self._all(group, workload, client).items() if "value" in record}
+
+    def failures(self, group, workload, client):
+        """Why there is no value, for each round without one."""
+        return [record["failure"] for record in self._all(group, workload, client).values() if "failure" in record]
+
+    def is_right(self, group, workload, client):
+        """Its data was checked, and right."""
+        return any(record.get("isRight") for record in self._rounds(group, workload, client).values())
+
+    def wrong(self, group, workload, client):
+        """What was wrong with its data, each time that it was."""
+        return [record["wrong"] for record in self._rounds(group, workload, client).values() if "wrong" in record]
 
     def spread(self, group, workload, client, field="value"):
         """None where it was not measured."""
@@ -54,6 +67,16 @@ class Summary:
             if other > 0:
                 ratios.append(one / other)
         return Spread.of(ratios) if ratios else None
+
+    def share_of_best(self, group, workload, client, others):
+        """The client's median against the best one's of all others: less than 1 is worse. None where there is no other."""
+        medians = {name: spread.median for name in others if (spread := self.spread(group, workload, name))}
+        if client not in medians or len(medians) < 2:
+            return None
+        is_time = next(iter(self._rounds(group, workload, client).values()))["unit"] == "s"
+        if is_time:
+            return min(medians.values()) / medians[client]
+        return medians[client] / max(medians.values()) if max(medians.values()) else 0
 
     def limit_share(self, group, workload, client):
         """Throughput against 1 / (1/FUSE-alone + 1/NBD-alone), which is what one thread could do that did nothing else."""
