@@ -27,7 +27,13 @@ import Testing
     var session = MachineSession(.test(replies))
     for number in 0..<2 { session.submit(.read(UInt64(number) * 300_000, 300_000)) }
     let places = [0, 1].map { session.buffers[$0]?.start }
-    let header = ReplyHeader.sizeBeforeData(replies)
+    // The reply's header, and in a chunk the data's offset.
+    let header =
+      switch replies {
+      case .simple: 16
+      case .structured: 20 + 8
+      case .extended: 32 + 8
+      }
     for (number, request) in session.requests().enumerated() {
       let data = pattern(300_000, from: request.offset)
       let reply =

@@ -11,7 +11,7 @@ import SystemPackage
 ///
 /// In front of each is a page of room, where the header of the answer goes. A request is read to ``DeviceWire/writeRequest``
 /// bytes before its start, so that the payload of a write begins where the buffer does: the kernel then copies page to page,
-/// instead of each page to the ends of two.
+/// instead of each page to the ends of two. Whose each of them is, and until when: Docs/memory.md.
 struct RequestBuffers: ~Copyable {
   /// Memory that a request has in use.
   struct Buffer {

@@ -2,6 +2,8 @@
 ///
 /// All methods are called on the reactor's thread and must not block. They are called through a class existential: one
 /// indirect call for a batch of requests and one for a completion, no box and no allocation.
+///
+/// Docs/memory.md has a table of who owns the memory that goes to and fro here, and until when.
 package protocol RequestSource: AnyObject {
   /// Readable when requests wait.
   var descriptor: Int32 { get }

@@ -2,7 +2,7 @@
 ///
 /// An operation is free of the server's limits: any offset, any length inside the export. The machine makes
 /// commands of it: one where that is possible, several where it is larger than the server's maximum payload or not
-/// aligned to its minimum block.
+/// aligned to its minimum block. The memory that it points to stays its submitter's: see Docs/memory.md.
 package struct Operation {
   /// What is to be done. ``Command/disconnect`` is not an operation.
   package var command: Command

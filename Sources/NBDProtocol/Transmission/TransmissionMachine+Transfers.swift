@@ -1,4 +1,36 @@
 /// Carrying out transfers: splitting, alignment, read-modify-write, and what stands in for missing features.
+///
+/// # An example of read-modify-write
+///
+/// The server's minimum block is 512 bytes. Write A has 3 bytes, `xyz`, at 1023: `x` is the last byte of one block, and `yz`
+/// are the first two of the next. Both blocks are edges, and its window is 512..<1536.
+///
+///     offset     512                                1024                               1536
+///     window      |---------------- head ----------- x|yz ------------ tail ------------|
+///
+/// Write B, 512 bytes at 1024, and write C, 512 bytes at 2048, come right after it:
+///
+/// | step | on the wire, as offset and length       | what that does                                                     |
+/// |-----:|-----------------------------------------|--------------------------------------------------------------------|
+/// |    1 | → `READ` 512, 512                       | A's head, to the first half of ``Transfer/edges``                  |
+/// |    2 | → `READ` 1024, 512                      | A's tail, to the second half; both are under way at the same time  |
+/// |    3 | nothing                                 | B waits: it overlaps A's window, and A will write back what it read |
+/// |    4 | → `WRITE` 2048, 512, C's bytes          | C overlaps nobody and goes at once                                 |
+/// |    5 | ← the head: bytes 512..<1024            | `x` is put at 511 of it                                            |
+/// |    6 | → `WRITE` 512, 512: 511 as read, `x`    | without waiting for the tail                                       |
+/// |    7 | ← the tail: bytes 1024..<1536           | `yz` is put at 0 of it                                             |
+/// |    8 | → `WRITE` 1024, 512: `yz`, 510 as read  |                                                                    |
+/// |    9 | ← the replies to steps 6 and 8          | A is complete, its edges are freed, and B begins                   |
+/// |   10 | → `WRITE` 1024, 512, B's bytes          | whole blocks: nothing to read, straight from the caller's buffer   |
+///
+/// Had B been sent at step 3, step 8 could overwrite it with what the server held before. Replies may come in any order. FUA is
+/// on the writes of steps 6 and 8; where the server has none, a `FLUSH` follows step 9 before A is complete. Reads wait for
+/// nobody. A `READ` that fails is A's error; what was written back by then stays, as with any write that fails.
+///
+/// Other connections know nothing of the window: all mutating operations of such an export go to one connection
+/// (``Command/isOrdered(block:)``).
+///
+/// Who owns the memory in all this: Docs/memory.md.
 extension TransmissionMachine {
   /// Begins a transfer, or lets it wait for the one that it conflicts with.
   mutating func start(_ transfer: Transfer) {
