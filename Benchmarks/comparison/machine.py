@@ -31,7 +31,7 @@ def facts():
 
 def commit():
     """What was checked out, and whether anything was changed in it."""
-    return run("git", "-C", REPOSITORY, "describe", "--always", "--dirty", "--abbrev=10").strip()
+    return run("git", "-c", "safe.directory=*", "-C", REPOSITORY, "describe", "--always", "--dirty", "--abbrev=10").strip()
 
 
 def load():

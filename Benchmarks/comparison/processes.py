@@ -23,8 +23,8 @@ class Failure(Exception):
 
 
 def program(name):
-    """What to start for a program of this name."""
-    return str(PEERS / "bin" / name) if name.endswith(TESTING) else name
+    """What to start for a program of this name, or path."""
+    return PEERS / "bin" / name if str(name).endswith(TESTING) else name
 
 
 @contextlib.contextmanager
