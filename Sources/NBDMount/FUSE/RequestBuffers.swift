@@ -49,7 +49,9 @@ struct RequestBuffers: ~Copyable {
     // One is always there to read the next request to.
     let count = min(budget / largest, RequestSlots.capacity) + 1
     let stride = Self.page + largest
-    guard let memory = aligned_alloc(Self.hugePage, count * stride) else {
+    var allocated: UnsafeMutableRawPointer?
+    // Not aligned_alloc, whose size has to be a multiple of the alignment.
+    guard posix_memalign(&allocated, Self.hugePage, count * stride) == 0, let memory = allocated else {
       throw .system(.noMemory, doing: "cannot have \(count * stride) bytes for requests")
     }
     self.largest = largest
