@@ -41,10 +41,12 @@ Scripts/peers.sh
 # Every user's nbdmount has to be able to.
 reports=$(mktemp -d "${TMPDIR:-/tmp}/sanitizer.XXXXXX")
 chmod 1777 "$reports"
-# Swift's runtime keeps what it has allocated once and for all, which the leak checker takes for leaks.
+# A sanitizer's allocator ends the program where there is not so much memory, which some tests see refused. Swift's runtime
+# keeps what it has allocated once and for all, which the leak checker takes for leaks.
+common="log_path=$reports/report:allocator_may_return_null=1"
 options=(
-  TSAN_OPTIONS="log_path=$reports/report:suppressions=$repo/Scripts/tsan.supp"
-  ASAN_OPTIONS="log_path=$reports/report:detect_leaks=0"
+  TSAN_OPTIONS="$common:suppressions=$repo/Scripts/tsan.supp"
+  ASAN_OPTIONS="$common:detect_leaks=0"
   NBDMOUNT="$scratch/debug/nbdmount" NBDMOUNT_PEERS="$repo/.peers"
   # Swift's runtime leaves crashes to the sanitizer, and nbdmount, which sees that it was told so, does not interfere.
   SWIFT_BACKTRACE=enable=no

@@ -93,6 +93,7 @@ package final class ConnectionSet: Sendable {
         hold = leave(pointer)
         gone()
       }
+      precondition(pointer.pointee.hasEnded)
       if let hold { gate.release(hold) }
       sem_destroy(&pointer.pointee.semaphore)
     }
@@ -120,6 +121,7 @@ package final class ConnectionSet: Sendable {
       shared.pointee.operation.token = shared.token
       reactor.submit(shared)
     }
+    precondition(shared.pointee.hasEnded)
     let outcome = shared.pointee.outcome
     let extents = shared.pointee.extents
     shared.deinitialize(count: 1)

@@ -26,11 +26,12 @@ package struct PendingOperation: ~Copyable {
   var next: UnsafeMutablePointer<PendingOperation>?
   var waiter: Waiter
   var semaphore = sem_t()
-  /// Where it is with the export's ``RangeGate``: 0 before it, then for good one of the others. Whoever waits may want to drop
-  /// it in the moment in which the reactor lets it pass.
+  /// Where it is with the export's ``RangeGate``: 0 before it, then one of the others, and at last ``hasEnded``. Whoever waits
+  /// may want to drop it in the moment in which the reactor lets it pass.
   private let passage: Atomic<UInt8>
   private static var hasPassed: UInt8 { 1 }
   private static var isDropped: UInt8 { 2 }
+  private static var hasEnded: UInt8 { 3 }
 
   /// - Parameter hasPassedGate: it was asked already; an operation passes once.
   init(_ operation: Operation, waiter: Waiter, hasPassedGate: Bool = false) {
@@ -43,6 +44,12 @@ package struct PendingOperation: ~Copyable {
 
   /// Nobody wants it any more, and it was not sent.
   var isDropped: Bool { passage.load(ordering: .acquiring) == Self.isDropped }
+
+  /// The reactor has written how it ended. Asked after the signal, it orders what is read then after what was written before:
+  /// `sem_post` does so too, but neither the language nor a sanitizer knows.
+  var hasEnded: Bool { passage.load(ordering: .acquiring) == Self.hasEnded }
+
+  fileprivate func end() { passage.store(Self.hasEnded, ordering: .releasing) }
 
   /// Lets it pass the gate. False where it was dropped.
   func pass() -> Bool {
@@ -67,7 +74,9 @@ extension UnsafeMutablePointer<PendingOperation> {
   /// Ends the wait. The pointer is dead afterwards.
   func signal(_ outcome: Outcome) {
     pointee.outcome = outcome
-    switch pointee.waiter {
+    let waiter = pointee.waiter
+    pointee.end()
+    switch waiter {
     case .thread: sem_post(&pointee.semaphore)
     case .task(let continuation): continuation.resume()
     case .reactor(let mailbox, _): mailbox.giveBack(self)
