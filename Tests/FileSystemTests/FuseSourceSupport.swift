@@ -89,7 +89,7 @@ struct SourceSession: ~Copyable {
     self.kernel = kernel
     self.file = file
     self.source = source
-    loop = ReactorLoop(reactor, OwnedDescriptor(sockets[0]), [], [reactor], source)
+    loop = ReactorLoop(reactor, Channel(OwnedDescriptor(sockets[0])), [], [reactor], source)
   }
 
   mutating func readRequests() { _ = source.readRequests(&loop) }
@@ -97,18 +97,18 @@ struct SourceSession: ~Copyable {
   /// Has the server answer what it was sent. `reply`: to each request.
   mutating func serve(_ reply: (ModelDisk.Request) -> [UInt8]) {
     var wire: [UInt8] = []
-    while !loop.machine.output.isEmpty {
+    while !loop.connection.machine.output.isEmpty {
       let sent = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 8) { vectors in
-        vectors.prefix(loop.machine.output.fill(vectors)).flatMap {
+        vectors.prefix(loop.connection.machine.output.fill(vectors)).flatMap {
           Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len))
         }
       }
       wire += sent
-      loop.machine.sent(sent.count)
+      loop.connection.machine.sent(sent.count)
     }
     while let request = ModelDisk.Request(wire[...]) {
       wire.removeFirst(request.end)
-      loop.machine.receive(reply(request))
+      loop.connection.machine.receive(reply(request))
       loop.drainEvents()
     }
   }

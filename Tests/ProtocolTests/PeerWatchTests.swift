@@ -58,7 +58,7 @@ import Testing
   /// The connection with its reactor, which gives up after half a second.
   private func drive(_ client: OwnedDescriptorBox, leftover: [UInt8] = []) throws -> ConnectionSet {
     let socket = OwnedDescriptor(dup(client.number))
-    let connection = NegotiatedConnection(socket, .test(.simple, size: 64 << 20), leftover: leftover, notes: [])
+    let connection = NegotiatedConnection(Channel(socket), .test(.simple, size: 64 << 20), leftover: leftover, notes: [])
     return try ConnectionSet([connection], patience: 500)
   }
 

@@ -26,14 +26,14 @@ final class FuseSource: RequestSource {
   private let session: FuseSession
   private let mount: Mount
   private let device: Int32
-  private var slots = RequestSlots()
-  private var buffers: RequestBuffers
+  var slots = RequestSlots()
+  var buffers: RequestBuffers
   /// Where the next request is read to; see ``RequestBuffers``.
   private var incoming: RequestBuffers.Buffer
   /// Where data goes that there is no memory for. Nobody reads it: any number of requests may share it.
   private let sink: UnsafeMutableRawPointer
   /// A request that was read and found no room.
-  private var blocked: (token: Token, operation: Operation)?
+  var blocked: (token: Token, operation: Operation)?
   /// What a request that libfuse has taken apart wants from the server.
   private var asked: (FileRequest, Operation, fuse_req_t)?
   /// The kernel's number of the request that is with libfuse, or being answered through it.
@@ -41,8 +41,8 @@ final class FuseSource: RequestSource {
   /// Reads of the device that have failed in a row.
   private var failedReads = 0
   /// Counts the calls of ``watch(_:)``, as the age of requests.
-  private var watches: UInt32 = 0
-  private var look = CallerLook()
+  var watches: UInt32 = 0
+  var look = CallerLook()
 
   /// - Parameters:
   ///   - session: of a clone of the device; nobody else may use it.
@@ -268,7 +268,7 @@ final class FuseSource: RequestSource {
 
   /// Answers a request, unless that was done, and forgets it.
   @inline(__always)
-  private func end(_ token: Token, _ answer: FileRequest.Answer, _ loop: inout ReactorLoop) {
+  func end(_ token: Token, _ answer: FileRequest.Answer, _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(token)?.pointee else { return }
     slots.remove(token)
     if !slot.isAnswered { reply(slot, answer) }
@@ -277,7 +277,7 @@ final class FuseSource: RequestSource {
   }
 
   @inline(__always)
-  private func reply(_ slot: RequestSlots.Slot, _ answer: FileRequest.Answer) {
+  func reply(_ slot: RequestSlots.Slot, _ answer: FileRequest.Answer) {
     guard let request = slot.libfuse else { return DeviceWire.reply(device, slot.unique, answer) }
     atHand = slot.unique
     FuseReply(request).answer(answer)
@@ -285,45 +285,6 @@ final class FuseSource: RequestSource {
 
   /// libfuse could not give an answer, for `reason`, and has let go of the request.
   func answerWasLost(_ reason: Int32) { DeviceWire.replyLost(device, atHand, reason) }
-
-  // MARK: Killed callers
-
-  var hasRequests: Bool { slots.count > 0 }
-
-  /// Answers the requests of callers that are being killed: see ``CallerWatch`` for why only those.
-  func watch(_ loop: inout ReactorLoop) {
-    watches &+= 1
-    look.begin()
-    for token in slots.tokens(where: { !$0.isAnswered && watches &- $0.born >= 2 && look.isBeingKilled($0.process) }) {
-      leave(token, &loop)
-    }
-  }
-
-  /// The caller of a request is being killed. It is told so at once; what was sent goes on, and counts as it really ends. So does
-  /// a flush in any case: it covers what others have written too.
-  private func leave(_ token: Token, _ loop: inout ReactorLoop) {
-    guard let slot = slots.pointer(token) else { return }
-    let isUnsent: Bool
-    if case .sync = slot.pointee.request.kind {
-      isUnsent = false
-    } else if blocked?.token == token {
-      blocked = nil
-      isUnsent = true
-    } else {
-      isUnsent = loop.drop(token)
-    }
-    guard !isUnsent else { return end(token, .error(EINTR), &loop) }
-    // Before anybody learns of it, who could write the same bytes next.
-    if let range = slot.pointee.request.changes { slot.pointee.hold = loop.gate.hold(range) }
-    if var buffer = slot.pointee.buffer {
-      buffers.disown(&buffer)
-      slot.pointee.buffer = buffer
-    }
-    buffers.unreserve(slot.pointee.reserved)
-    slot.pointee.reserved = 0
-    slot.pointee.isAnswered = true
-    reply(slot.pointee, .error(EINTR))
-  }
 
   // MARK: The thread's own source
 

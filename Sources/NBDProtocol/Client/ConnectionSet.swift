@@ -27,8 +27,7 @@ package final class ConnectionSet: Sendable {
     }
     do throws(NBDError) {
       for (index, connection) in connections.enumerated() {
-        guard let socket = connection.takeSocket() else { throw .invalidArgument("a connection is driven already") }
-        try reactors[index].start(socket, leftover: connection.leftover, peers: reactors) { makeSource(index) }
+        try reactors[index].start(connection, peers: reactors) { makeSource(index) }
       }
     } catch {
       for reactor in reactors { reactor.requestStop() }

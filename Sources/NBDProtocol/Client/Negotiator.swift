@@ -1,7 +1,7 @@
 import Glibc
 import SystemPackage
 
-/// Runs a ``HandshakeMachine`` over a connected socket, blocking.
+/// Runs a ``HandshakeMachine`` over a channel, blocking.
 enum Negotiator {
   /// How a negotiation ended, and the notes and the bytes that it left.
   struct Result {
@@ -12,24 +12,23 @@ enum Negotiator {
     var notes: [String]
   }
 
-  /// Negotiates on `socket`, which is non-blocking, until `deadline`.
+  /// Negotiates over `channel` until `deadline`.
   ///
   /// - Throws: what the machine throws; ``NBDError/timedOut(_:)``; ``NBDError/disconnected(_:)`` with what the end of
   ///   the stream meant.
   static func run(
-    _ request: HandshakeRequest, on socket: borrowing OwnedDescriptor, until deadline: Deadline
+    _ request: HandshakeRequest, over channel: borrowing Channel, until deadline: Deadline
   ) throws(NBDError) -> Result {
     var machine = try HandshakeMachine(request)
-    let descriptor = socket.rawValue
     do {
       while machine.outcome == nil {
-        try send(machine.takeOutput(), on: descriptor, until: deadline)
-        try receive(into: &machine, on: descriptor, until: deadline)
+        try send(machine.takeOutput(), over: channel, until: deadline)
+        try receive(into: &machine, over: channel, until: deadline)
       }
-      try send(machine.takeOutput(), on: descriptor, until: deadline)
+      try send(machine.takeOutput(), over: channel, until: deadline)
     } catch {
       // The machine may have queued the soft end of the session. It is a courtesy: the first error is the news.
-      try? send(machine.takeOutput(), on: descriptor, until: min(deadline, .after(milliseconds: 1000)))
+      try? send(machine.takeOutput(), over: channel, until: min(deadline, .after(milliseconds: 1000)))
       throw error
     }
     guard let outcome = machine.outcome else { throw .disconnected("the negotiation ended without a result") }
@@ -37,43 +36,42 @@ enum Negotiator {
   }
 
   private static func receive(
-    into machine: inout HandshakeMachine, on socket: Int32, until deadline: Deadline
+    into machine: inout HandshakeMachine, over channel: borrowing Channel, until deadline: Deadline
   ) throws(NBDError) {
-    try wait(socket, POLLIN, deadline)
+    try wait(channel, POLLIN, deadline)
     var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = buffer.withUnsafeMutableBytes { recv(socket, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT)) }
-    let error = Errno(rawValue: errno)
-    if count > 0 { return try machine.receive(buffer.span.extracting(0..<count).bytes) }
-    if count == 0 || error == .connectionReset { throw machine.receivedEndOfStream() }
-    if error != .wouldBlock && error != .interrupted { throw .system(error, doing: "negotiating") }
+    switch buffer.withUnsafeMutableBytes({ channel.receive(into: $0) }) {
+    case .moved(let count): try machine.receive(buffer.span.extracting(0..<count).bytes)
+    case .notNow: break
+    case .shortOfMemory: usleep(Channel.memoryNap)
+    case .ended, .broken(.connectionReset): throw machine.receivedEndOfStream()
+    case .broken(let error): throw .system(error, doing: "negotiating")
+    }
   }
 
   /// Sends all of `bytes`, unless the server has hung up.
-  static func send(_ bytes: [UInt8], on socket: Int32, until deadline: Deadline) throws(NBDError) {
+  private static func send(_ bytes: [UInt8], over channel: borrowing Channel, until deadline: Deadline) throws(NBDError) {
     var rest = bytes[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes {
-        Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
-      }
-      let error = Errno(rawValue: errno)
-      if count >= 0 {
-        rest = rest.dropFirst(count)
-      } else if error == .wouldBlock {
-        try wait(socket, POLLOUT, deadline)
-      } else if error == .brokenPipe || error == .connectionReset {
-        // The server hung up. Why, it may have said before: the receiving side finds out.
-        return
-      } else if error != .interrupted {
-        throw .system(error, doing: "negotiating")
+      switch rest.withUnsafeBytes({ channel.send($0) }) {
+      case .moved(let count): rest = rest.dropFirst(count)
+      case .notNow: try wait(channel, POLLOUT, deadline)
+      case .shortOfMemory:
+        usleep(Channel.memoryNap)
+        try wait(channel, POLLOUT, deadline)
+      // The server hung up. Why, it may have said before: the receiving side finds out.
+      case .ended, .broken(.brokenPipe), .broken(.connectionReset): return
+      case .broken(let error): throw .system(error, doing: "negotiating")
       }
     }
   }
 
-  private static func wait(_ socket: Int32, _ events: Int32, _ deadline: Deadline) throws(NBDError) {
+  private static func wait(_ channel: borrowing Channel, _ events: Int32, _ deadline: Deadline) throws(NBDError) {
     // Asked first: bytes that wait would be taken for ever, however late it is.
     guard !deadline.hasPassed else { throw .timedOut(tooLate) }
+    let descriptor = channel.descriptor
     let isReady = try doing("negotiating") { () throws(Errno) in
-      try Syscall.poll(socket, for: events, until: deadline)
+      try Syscall.poll(descriptor, for: events, until: deadline)
     }
     guard isReady else { throw .timedOut(tooLate) }
   }

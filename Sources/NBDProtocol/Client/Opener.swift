@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Makes connections to one server, negotiated alike.
 ///
 /// What the first negotiation settled is the yardstick for the others: a connection whose export has another size or
@@ -16,17 +14,17 @@ package final class Opener: Sendable {
   /// Connects and negotiates, within ``Limits/negotiationSeconds`` each. Blocks.
   package func open() throws(NBDError) -> NegotiatedConnection {
     let seconds = Limits.negotiationSeconds
-    return try negotiate(endpoint.connect(deadline: .after(milliseconds: seconds * 1000)), seconds)
+    return try negotiate(Channel(endpoint.connect(deadline: .after(milliseconds: seconds * 1000))), seconds)
   }
 
   private func negotiate(
-    _ socket: consuming OwnedDescriptor, _ seconds: Int
+    _ channel: consuming Channel, _ seconds: Int
   ) throws(NBDError) -> NegotiatedConnection {
-    let result = try Negotiator.run(request, on: socket, until: .after(milliseconds: seconds * 1000))
+    let result = try Negotiator.run(request, over: channel, until: .after(milliseconds: seconds * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
     }
-    return NegotiatedConnection(socket, export, leftover: result.leftover, notes: result.notes)
+    return NegotiatedConnection(channel, export, leftover: result.leftover, notes: result.notes)
   }
 
   /// Makes up to `wanted` connections, at least one; fewer, with a note, where the server has no more to give. A server may
@@ -42,7 +40,7 @@ package final class Opener: Sendable {
       let another: NegotiatedConnection
       do {
         let seconds = Limits.anotherConnectionSeconds
-        another = try negotiate(endpoint.connect(deadline: .after(milliseconds: seconds * 1000)), seconds)
+        another = try negotiate(Channel(endpoint.connect(deadline: .after(milliseconds: seconds * 1000))), seconds)
       } catch {
         opened.notes.append("\(opened.connections.count) connections instead of \(count), because another failed: \(error)")
         break
@@ -78,37 +76,4 @@ package struct OpenedConnections: Sendable {
   package var connections: [NegotiatedConnection]
   /// What the server refused, one printable line for each.
   package var notes: [String]
-}
-
-/// A connection that has entered the transmission phase, until a reactor takes it. One that nobody takes disconnects softly
-/// (*Terminating the transmission phase*).
-package final class NegotiatedConnection: Sendable {
-  package let export: Export
-  /// What the server refused, one printable line for each.
-  package let notes: [String]
-  /// Bytes of the transmission phase that came with the last reply of the negotiation.
-  let leftover: [UInt8]
-  private let socket: Mutex<OwnedDescriptor?>
-
-  init(_ socket: consuming OwnedDescriptor, _ export: Export, leftover: [UInt8], notes: [String]) {
-    self.export = export
-    self.leftover = leftover
-    self.notes = notes
-    self.socket = Mutex(socket)
-  }
-
-  deinit {
-    guard let socket = takeSocket() else { return }
-    let disconnect = RequestHeader.softDisconnect.encoded(extended: export.replies == .extended)
-    // A courtesy: nobody is left to tell of an error, or to wait.
-    try? Negotiator.send(disconnect, on: socket.rawValue, until: .after(milliseconds: 0))
-  }
-
-  /// The socket, for the one that drives it from here on; nil the second time.
-  func takeSocket() -> OwnedDescriptor? {
-    socket.withLock { socket in
-      let taken = socket.take()
-      return taken
-    }
-  }
 }

@@ -28,7 +28,7 @@ extension ServerEndpoint {
 
   private func ask(_ request: HandshakeRequest) throws(NBDError) -> HandshakeMachine.Outcome {
     let deadline = Deadline.after(milliseconds: Limits.negotiationSeconds * 1000)
-    return try Negotiator.run(request, on: try connect(deadline: deadline), until: deadline).outcome
+    return try Negotiator.run(request, over: Channel(try connect(deadline: deadline)), until: deadline).outcome
   }
 
   private static var wrongAnswer: NBDError { .disconnected("the negotiation ended with another goal's answer") }

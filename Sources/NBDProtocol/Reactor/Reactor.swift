@@ -76,26 +76,20 @@ package final class Reactor: Sendable {
   package var isAlive: Bool { !isLost.load(ordering: .acquiring) }
   package var currentState: State { state.withLock { $0 } }
 
-  /// Starts the thread on a connection whose negotiation is over.
+  /// Starts the thread on a connection, which nobody has driven yet.
   ///
   /// - Parameters:
   ///   - peers: the reactors of the same export, this one among them.
   ///   - makeSource: called on the new thread; nil where there is no second side.
   package func start(
-    _ socket: consuming OwnedDescriptor, leftover: [UInt8], peers: [Reactor],
-    makeSource: @escaping @Sendable () -> (any RequestSource)?
+    _ connection: NegotiatedConnection, peers: [Reactor], makeSource: @escaping @Sendable () -> (any RequestSource)?
   ) throws(NBDError) {
-    let descriptor = socket.release()
-    do {
-      let started = try POSIXThread.start("a reactor") { [self] in
-        var loop = ReactorLoop(self, OwnedDescriptor(descriptor), leftover, peers, makeSource())
-        loop.run()
-      }
-      thread.withLock { $0 = started }
-    } catch {
-      Glibc.close(descriptor)
-      throw error
+    let started = try POSIXThread.start("a reactor") { [self] in
+      guard let channel = connection.takeChannel() else { return lost(.invalidArgument("a connection is driven already")) }
+      var loop = ReactorLoop(self, channel, connection.leftover, peers, makeSource())
+      loop.run()
     }
+    thread.withLock { $0 = started }
   }
 
   /// Leaves an operation for the reactor. `pending` is signalled exactly once.

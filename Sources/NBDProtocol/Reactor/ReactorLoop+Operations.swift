@@ -7,10 +7,10 @@ extension ReactorLoop {
   /// Submits an operation of the source. Where this connection cannot take it, a peer carries it out.
   @inline(__always)
   package mutating func submit(_ operation: Operation) -> Submission {
-    if isConnected, !isShuttingDown, !operation.command.isOrdered(block: machine.limits.block),
+    if connection.isOpen, !operation.command.isOrdered(block: connection.machine.limits.block),
       !operation.command.mutates || isGateOpen
     {
-      return machine.submit(operation) ? .accepted : .full
+      return connection.machine.submit(operation) ? .accepted : .full
     }
     return submitWithCare(operation)
   }
@@ -25,7 +25,7 @@ extension ReactorLoop {
   /// Submits an operation of the source that has passed the gate.
   private mutating func submitWhereItBelongs(_ operation: Operation) -> Submission {
     guard let peer = peers.choose(for: operation.command, of: reactor.export) else { return .lost }
-    if peer === reactor, isConnected { return machine.submit(operation) ? .accepted : .full }
+    if peer === reactor, connection.isConnected { return connection.machine.submit(operation) ? .accepted : .full }
     handOut(operation, to: peer)
     return .accepted
   }
@@ -53,9 +53,9 @@ extension ReactorLoop {
     if reactor.mailbox.takeGateChange(), retryParked() { worked = true }
     backlog.append(reactor.mailbox.takeAll())
     while let pending = backlog.first {
-      if isConnected, !isShuttingDown {
+      if connection.isOpen {
         guard pass(pending) else { continue }
-        guard machine.submit(pending.pointee.operation) else { break }
+        guard connection.machine.submit(pending.pointee.operation) else { break }
         backlog.removeFirst()
       } else {
         backlog.removeFirst()
@@ -100,11 +100,11 @@ extension ReactorLoop {
     noticeShutdown()
     switch completion.token.origin {
     case .source:
-      let extents = completion.hasExtents ? machine.takeExtents(completion.token) : []
+      let extents = completion.hasExtents ? connection.machine.takeExtents(completion.token) : []
       source?.complete(completion, extents: extents, &self)
     case .mailbox:
       guard let pending = UnsafeMutablePointer<PendingOperation>(completion.token) else { return }
-      if completion.hasExtents { pending.pointee.extents = machine.takeExtents(completion.token) }
+      if completion.hasExtents { pending.pointee.extents = connection.machine.takeExtents(completion.token) }
       deliver(pending, completion.outcome)
     case .reactor: break
     }
@@ -113,10 +113,8 @@ extension ReactorLoop {
   /// The server may have said that it goes away.
   @inline(__always)
   mutating func noticeShutdown() {
-    guard machine.isShutDown, !isShuttingDown else { return }
-    isShuttingDown = true
-    // What is still running here must not meet what others begin over the same bytes.
-    doubt = reactor.gate.hold(machine.mutationsInFlight)
+    guard connection.machine.isShutDown, connection.isOpen else { return }
+    connection.serverLeaves()
     reactor.lost(.disconnected("the server is shutting down"))
   }
 

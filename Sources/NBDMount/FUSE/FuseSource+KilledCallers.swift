@@ -1,0 +1,42 @@
+import Glibc
+import NBDProtocol
+
+/// Requests whose callers are being killed.
+extension FuseSource {
+  var hasRequests: Bool { slots.count > 0 }
+
+  /// Answers the requests of callers that are being killed: see ``CallerWatch`` for why only those.
+  func watch(_ loop: inout ReactorLoop) {
+    watches &+= 1
+    look.begin()
+    for token in slots.tokens(where: { !$0.isAnswered && watches &- $0.born >= 2 && look.isBeingKilled($0.process) }) {
+      leave(token, &loop)
+    }
+  }
+
+  /// The caller of a request is being killed. It is told so at once; what was sent goes on, and counts as it really ends. So does
+  /// a flush in any case: it covers what others have written too.
+  private func leave(_ token: Token, _ loop: inout ReactorLoop) {
+    guard let slot = slots.pointer(token) else { return }
+    let isUnsent: Bool
+    if case .sync = slot.pointee.request.kind {
+      isUnsent = false
+    } else if blocked?.token == token {
+      blocked = nil
+      isUnsent = true
+    } else {
+      isUnsent = loop.drop(token)
+    }
+    guard !isUnsent else { return end(token, .error(EINTR), &loop) }
+    // Before anybody learns of it, who could write the same bytes next.
+    if let range = slot.pointee.request.changes { slot.pointee.hold = loop.gate.hold(range) }
+    if var buffer = slot.pointee.buffer {
+      buffers.disown(&buffer)
+      slot.pointee.buffer = buffer
+    }
+    buffers.unreserve(slot.pointee.reserved)
+    slot.pointee.reserved = 0
+    slot.pointee.isAnswered = true
+    reply(slot.pointee, .error(EINTR))
+  }
+}

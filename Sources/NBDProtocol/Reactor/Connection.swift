@@ -1,0 +1,211 @@
+import Glibc
+import SystemPackage
+
+/// One connection, as a reactor drives it: a channel, the machine that speaks over it, and how far it is.
+///
+/// A connection that the *server* has closed is fenced: nothing that was sent over it happens any more. One that we give up, because
+/// of what the server says or because it says nothing, is not: its server may carry out later what it has received. What that is
+/// stays held in the gate, and the connection is read on, until the server has closed it too, or must be taken to have
+/// forgotten it.
+package struct Connection: ~Copyable {
+  enum State {
+    case open
+    /// The server goes away (`NBD_ESHUTDOWN`), or we do: what is in flight is finished, nothing is begun.
+    case leaving
+    /// It was given up, and what the server does about it is not known yet. `until`: in nanoseconds of ``MonotonicClock``.
+    case settling(until: UInt64)
+    case closed
+  }
+
+  /// What an attempt to move bytes came to.
+  enum Progress {
+    case none
+    case some
+    /// The connection is of no use any more. `isFenced`: the server has ended it.
+    case lost(NBDError, isFenced: Bool)
+  }
+
+  private let channel: Channel
+  private let epoll: Epoll
+  private let gate: RangeGate
+  package var machine: TransmissionMachine
+  private(set) var state = State.open
+  /// Holds what a server that was given up, or goes away, may still write.
+  private var doubt: RangeGate.Hold?
+  /// `epoll` said so, and no system call has said otherwise.
+  var isReadable = true
+  private var watchesWritable = false
+  /// Nil where the kernel itself says that the peer is gone: on all sockets but TCP's.
+  private var peerWatch: PeerWatch?
+
+  /// - Parameters:
+  ///   - leftover: bytes that came with the end of the negotiation.
+  ///   - patience: milliseconds, see ``PeerWatch``.
+  init(
+    _ channel: consuming Channel, _ export: Export, leftover: [UInt8], patience: Int, _ gate: RangeGate, _ epoll: Epoll
+  ) {
+    self.channel = channel
+    self.gate = gate
+    self.epoll = epoll
+    machine = TransmissionMachine(export, leftover: leftover)
+    if (try? Syscall.tcpInformation(self.channel.descriptor)) != nil { peerWatch = PeerWatch(patience: patience) }
+  }
+
+  /// Has `epoll` report what comes.
+  func watch() throws(NBDError) { try epoll.add(channel.descriptor, as: .socket, .readable) }
+
+  // MARK: State
+
+  /// Operations may be begun.
+  @inline(__always)
+  var isOpen: Bool { if case .open = state { true } else { false } }
+
+  @inline(__always)
+  var isLeaving: Bool { if case .leaving = state { true } else { false } }
+
+  /// What was begun may still be finished.
+  @inline(__always)
+  var isConnected: Bool { isOpen || isLeaving }
+
+  var isSettling: Bool { if case .settling = state { true } else { false } }
+
+  /// The server has said that it goes away.
+  mutating func serverLeaves() {
+    state = .leaving
+    // What is still running here must not meet what others begin over the same bytes.
+    doubt = gate.hold(machine.mutationsInFlight)
+  }
+
+  /// Puts the soft disconnect on the wire, after which nothing may be begun.
+  mutating func disconnect() {
+    if isOpen { state = .leaving }
+    machine.disconnect()
+  }
+
+  /// Nothing more is sent.
+  func endOutput() { channel.endOutput() }
+
+  /// The connection is of no use any more. What the server may still do stays held: taken before anybody learns of the loss, who
+  /// could write the same bytes next.
+  ///
+  /// - Parameters:
+  ///   - isFenced: the server has ended it.
+  ///   - quiesce: nanoseconds for which a server that has not may still act.
+  mutating func giveUp(isFenced: Bool, quiesce: UInt64) {
+    let inDoubt = isFenced ? [] : machine.mutationsInFlight
+    let hold = inDoubt.isEmpty ? nil : gate.hold(inDoubt)
+    if let doubt { gate.release(doubt) }
+    doubt = hold
+    guard hold != nil else { return close() }
+    state = .settling(until: MonotonicClock.now + quiesce)
+    channel.endOutput()
+    // No more wakeups because there is room to send; where that fails, there are some.
+    try? epoll.modify(channel.descriptor, as: .socket, .readable)
+    isReadable = true
+  }
+
+  private mutating func close() {
+    state = .closed
+    epoll.remove(channel.descriptor)
+    channel.end()
+  }
+
+  // MARK: Moving bytes
+
+  /// Sends what the machine has to say, with one system call.
+  mutating func send() -> Progress {
+    // Of at most 1024 bytes: a larger temporary allocation is one on the heap, for each send.
+    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 64) { vectors in
+      channel.send(vectors.baseAddress, count: machine.output.fill(vectors))
+    }
+    switch result {
+    case .moved(let count):
+      machine.sent(count)
+      return watchWritable() ?? .some
+    case .notNow: return watchWritable() ?? .none
+    case .shortOfMemory:
+      usleep(Channel.memoryNap)
+      return watchWritable() ?? .none
+    case .ended: return .none
+    case .broken(let error): return .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
+    }
+  }
+
+  /// Has `epoll` say when there is room to send, while there is something to be sent.
+  private mutating func watchWritable() -> Progress? {
+    let isWanted = !machine.output.isEmpty
+    guard isWanted != watchesWritable else { return nil }
+    watchesWritable = isWanted
+    do {
+      try epoll.modify(channel.descriptor, as: .socket, isWanted ? [.readable, .writable] : .readable)
+      return nil
+    } catch { return .lost(error, isFenced: false) }
+  }
+
+  /// Takes what has come, with one system call; the machine then has events.
+  mutating func receive() -> Progress {
+    var room = 0
+    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
+      guard let base = vectors.baseAddress else { return Channel.Result.notNow }
+      let count = machine.receiveVectors(base)
+      for index in 0..<count { room += base[index].iov_len }
+      return channel.receive(base, count: count)
+    }
+    switch result {
+    case .moved(let count):
+      // A stream that gave less than there was room for is empty.
+      if count < room { isReadable = false }
+      machine.received(count)
+      return .some
+    case .notNow:
+      isReadable = false
+      return .none
+    case .shortOfMemory:
+      usleep(Channel.memoryNap)
+      return .none
+    case .ended: return .lost(.disconnected("the server closed the connection"), isFenced: true)
+    case .broken(let error): return .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
+    }
+  }
+
+  // MARK: A peer that is gone, or was given up
+
+  /// Milliseconds after which ``silence(now:)`` should be asked, at most; -1 never.
+  var timeToLook: Int32 { if let peerWatch, isConnected, machine.load > 0 { peerWatch.sleep } else { -1 } }
+
+  /// Nanoseconds for which the server's machine has acknowledged nothing, where it must be taken for gone.
+  mutating func silence(now: UInt64) -> UInt64? {
+    guard isConnected, machine.load > 0 else { return nil }
+    return peerWatch?.look(at: channel.descriptor, now: now)
+  }
+
+  /// Reads on after the connection was given up, and looks at the clock. Returns whether there was anything to do.
+  mutating func settle() -> Bool {
+    guard case .settling(let until) = state else { return false }
+    if MonotonicClock.now >= until {
+      settled()
+      return true
+    }
+    guard isReadable else { return false }
+    switch withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16, { channel.receive(into: $0) }) {
+    case .moved: return true
+    case .ended: settled()
+    case .broken(let error) where error.isFence: settled()
+    case .notNow, .shortOfMemory:
+      isReadable = false
+      return false
+    case .broken:
+      // The kernel has given the connection up: nothing more can be learned from it.
+      isReadable = false
+      epoll.remove(channel.descriptor)
+      return false
+    }
+    return true
+  }
+
+  private mutating func settled() {
+    close()
+    if let doubt { gate.release(doubt) }
+    doubt = nil
+  }
+}

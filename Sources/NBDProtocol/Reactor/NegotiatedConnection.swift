@@ -1,0 +1,33 @@
+import Synchronization
+
+/// A connection that has entered the transmission phase, until a reactor takes it. One that nobody takes disconnects softly
+/// (*Terminating the transmission phase*).
+package final class NegotiatedConnection: Sendable {
+  package let export: Export
+  /// What the server refused, one printable line for each.
+  package let notes: [String]
+  /// Bytes of the transmission phase that came with the last reply of the negotiation.
+  let leftover: [UInt8]
+  private let channel: Mutex<Channel?>
+
+  package init(_ channel: consuming Channel, _ export: Export, leftover: [UInt8], notes: [String]) {
+    self.export = export
+    self.leftover = leftover
+    self.notes = notes
+    self.channel = Mutex(channel)
+  }
+
+  deinit {
+    guard let channel = takeChannel() else { return }
+    // A courtesy: nobody is left to tell of an error, or to wait.
+    _ = RequestHeader.softDisconnect.encoded(extended: export.replies == .extended).withUnsafeBytes { channel.send($0) }
+  }
+
+  /// The channel, for the one that drives it from here on; nil the second time.
+  func takeChannel() -> Channel? {
+    channel.withLock { channel in
+      let taken = channel.take()
+      return taken
+    }
+  }
+}
