@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Runs the tests under a sanitizer:
 #
-#   Scripts/sanitize.sh thread|address             the protocol and command line tests in a sanitized test runner, then
-#                                                  the mount tests with a sanitized nbdmount
+#   Scripts/sanitize.sh thread|address             the tests that need no mount in a sanitized test runner, then the mount
+#                                                  tests with a sanitized nbdmount
 #   Scripts/sanitize.sh thread|address REGEX       of both, the tests whose names (SUITE/TEST) match
 #
 # Slow (many minutes), and so not a part of Scripts/test.sh. Installs what is needed. Fails on any report, on any test that
-# fails, and when no test ran. Not run: the matrix, unless REGEX is given, since it is long; and what measures memory, which
-# is the sanitizer's then.
+# fails, and when no test ran. Not run: the matrix, unless REGEX is given, since it is long; what measures memory, which is the
+# sanitizer's then; what is about the signals of crashes, which it takes for itself; and a limit on the size of files, which
+# ends its own start.
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -71,9 +72,9 @@ tests() {
 }
 
 swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
-tests units "$scratch" 'ProtocolTests|CommandLineTests'
+tests units "$scratch" 'ProtocolTests|CommandLineTests|FileSystemTests'
 
-skipped=BoundedMemory
+skipped='BoundedMemory|crashesAreLeftToTheKernel|aLimitOnFileSizes'
 [ -n "$filter" ] || skipped+='|MatrixTests'
 swift build --build-tests
 tests mount "$repo/.build" MountTests --skip "$skipped"
