@@ -222,6 +222,6 @@ end_contained() {
 
 # What the tests start, apart from nbdmount: a test that needs another program names its package here.
 install_test_packages() {
-  install_packages nbdkit nbd-server qemu-utils fio e2fsprogs xfsprogs openssl strace mount util-linux netbase
+  install_packages nbdkit nbd-server qemu-utils libnbd-bin fio e2fsprogs xfsprogs openssl strace mount util-linux netbase
   install_program fincore util-linux-extra
 }

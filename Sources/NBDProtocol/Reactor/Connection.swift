@@ -85,8 +85,8 @@ package struct Connection: ~Copyable {
   /// Nothing more is sent.
   func endOutput() { channel.endOutput() }
 
-  /// The connection is of no use any more. What the server may still do stays held: taken before anybody learns of the loss, who
-  /// could write the same bytes next.
+  /// The connection is of no use any more; ``hangUp()`` has to follow. What the server may still do stays held: taken before
+  /// anybody learns of the loss, who could write the same bytes next.
   ///
   /// - Parameters:
   ///   - isFenced: the server has ended it.
@@ -96,8 +96,12 @@ package struct Connection: ~Copyable {
     let hold = inDoubt.isEmpty ? nil : gate.hold(inDoubt)
     if let doubt { gate.release(doubt) }
     doubt = hold
-    guard hold != nil else { return close() }
-    state = .settling(until: MonotonicClock.now + quiesce)
+    state = hold == nil ? .closed : .settling(until: MonotonicClock.now + quiesce)
+  }
+
+  /// Tells the server, once everybody here knows.
+  mutating func hangUp() {
+    guard isSettling else { return close() }
     channel.endOutput()
     // No more wakeups because there is room to send; where that fails, there are some.
     try? epoll.modify(channel.descriptor, as: .socket, .readable)

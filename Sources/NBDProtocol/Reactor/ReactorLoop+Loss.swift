@@ -17,6 +17,7 @@ extension ReactorLoop {
     reactor.lost(error)
     // Where this was the last connection, they have nothing to wait for any more.
     for peer in peers { peer.mailbox.gateChanged() }
+    connection.hangUp()
     var lost: [Completion] = []
     connection.machine.fail { lost.append($0) }
     for completion in lost { complete(completion) }
