@@ -29,8 +29,8 @@ enum HelperProcess {
   /// Between two looks at the time that is left, which others may prolong.
   private static let look = Duration.milliseconds(250)
 
-  /// How often, a millisecond apart, to look whether a child that was killed is gone.
-  private static let momentLooks = 100
+  /// How often, a millisecond apart, to look whether a child that was killed is gone. On a busy machine it needs a turn to die.
+  private static let momentLooks = 500
 
   /// Children that were still there when they should not have been, such as one that is stuck in the kernel.
   private static let leftBehind = Mutex<[pid_t]>([])
