@@ -26,7 +26,7 @@ BEHIND = (
     Reason("", ("rr", "rw", "parallel"), (QEMU,), "16 requests in flight at most"),
 )
 WRONG = {
-    QEMU: "known: before QEMU 10.1 a request that comes while a write is under way is read into the buffer of that write, "
+    QEMU: "known, and mended in QEMU 11.1: a request that comes while a write is under way is read into the buffer of that write, "
     "and written in its place ('fuse: Copy write buffer content before polling')"
 }
 """What follows from wrong data, such as a file system that cannot be mounted, is the same."""
