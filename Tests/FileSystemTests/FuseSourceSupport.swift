@@ -62,12 +62,12 @@ struct SourceSession: ~Copyable {
   init(_ export: Export) throws {
     let file = ExportFile(export, cache: .writethrough)
     let engine = ReactorEngine(reactors: 1, isDebugging: false, try EndOfService())
-    let options = Mount.Options(
+    let options = RequestHandler.Options(
       entryTimeout: 0, attributeTimeout: 0, maxBackground: 16, maxRead: 0, maxWrite: 65_536, keepsCache: false, prefetch: 0)
-    let mount = Mount(file, .reactor(engine), options)
+    let handler = RequestHandler(file, .reactor(engine), options)
     var device: Int32 = -1
     let kernel = try ModelKernel(&device)
-    let session = try FuseSession(mount, arguments: ["nbdmount"])
+    let session = try FuseSession(handler, arguments: ["nbdmount"])
     try session.answer(on: OwnedDescriptor(device))
     var first = fuse_init_in()
     first.major = 7
@@ -80,7 +80,7 @@ struct SourceSession: ~Copyable {
       session.process(&buffer)
     }
     try #require(kernel.answer()?.error == 0)
-    let source = try engine.makeSource(session, mount)
+    let source = try engine.makeSource(session, handler)
     source.bindToThread()
     let reactor = try Reactor(export, RangeGate(minimumBlock: 1))
     var sockets: [Int32] = [-1, -1]

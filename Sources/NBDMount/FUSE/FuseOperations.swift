@@ -36,43 +36,43 @@ enum FuseOperations {
   private static func addMetadata(to table: inout fuse_lowlevel_ops) {
     table.`init` = { userdata, connection in
       guard let userdata, let connection else { return }
-      Unmanaged<Mount>.fromOpaque(userdata).takeUnretainedValue().configure(connection)
+      Unmanaged<RequestHandler>.fromOpaque(userdata).takeUnretainedValue().configure(connection)
     }
     table.lookup = { request, parent, name in
       guard let request else { return }
-      Mount.of(request).lookup(FuseReply(request), parent, name)
+      RequestHandler.of(request).lookup(FuseReply(request), parent, name)
     }
     table.getattr = { request, inode, _ in
       guard let request else { return }
-      let mount = Mount.of(request)
-      guard let attributes = mount.attributes(of: inode) else { return FuseReply(request).error(ENOENT) }
-      FuseReply(request).attributes(attributes, seconds: mount.options.attributeTimeout)
+      let handler = RequestHandler.of(request)
+      guard let attributes = handler.attributes(of: inode) else { return FuseReply(request).error(ENOENT) }
+      FuseReply(request).attributes(attributes, seconds: handler.options.attributeTimeout)
     }
     table.setattr = { request, inode, attributes, mask, information in
       guard let request, let attributes else { return }
-      Mount.of(request).setAttributes(FuseReply(request), inode, attributes.pointee, mask, hasFile: information != nil)
+      RequestHandler.of(request).setAttributes(FuseReply(request), inode, attributes.pointee, mask, hasFile: information != nil)
     }
     table.access = { request, inode, mask in
       guard let request else { return }
-      let layout = Mount.of(request).file.layout
+      let layout = RequestHandler.of(request).file.layout
       // The kernel lets in the mounting user only, or checks the modes itself.
       FuseReply(request).error(mask & W_OK != 0 && layout.isReadOnly ? EROFS : 0)
     }
     table.readdir = { request, inode, size, offset, _ in
       guard let request else { return }
-      Mount.of(request).readDirectory(FuseReply(request), inode, size, offset)
+      RequestHandler.of(request).readDirectory(FuseReply(request), inode, size, offset)
     }
     table.statfs = { request, _ in
       guard let request else { return }
-      Mount.of(request).statistics(FuseReply(request))
+      RequestHandler.of(request).statistics(FuseReply(request))
     }
     table.open = { request, inode, information in
       guard let request, let information else { return }
-      Mount.of(request).open(FuseReply(request), inode, information, process: fuse_req_ctx(request).pointee.pid)
+      RequestHandler.of(request).open(FuseReply(request), inode, information, process: fuse_req_ctx(request).pointee.pid)
     }
     table.release = { request, _, information in
       guard let request else { return }
-      if let information { Mount.of(request).file.close(flags: information.pointee.flags) }
+      if let information { RequestHandler.of(request).file.close(flags: information.pointee.flags) }
       FuseReply(request).error(0)
     }
   }
@@ -80,43 +80,43 @@ enum FuseOperations {
   private static func addData(to table: inout fuse_lowlevel_ops) {
     table.read = { request, _, size, offset, information in
       guard let request, let information else { return }
-      let mount = Mount.of(request)
-      let step = mount.read(
+      let handler = RequestHandler.of(request)
+      let step = handler.read(
         UInt64(clamping: offset), size, flags: information.pointee.flags, process: fuse_req_ctx(request).pointee.pid)
-      mount.carryOut(step, request)
+      handler.carryOut(step, request)
     }
     table.write = { request, _, buffer, size, offset, information in
       guard let request, let buffer, let information else { return }
-      let mount = Mount.of(request)
-      let step = mount.file.write(
+      let handler = RequestHandler.of(request)
+      let step = handler.file.write(
         UInt64(clamping: offset), UnsafeMutableRawPointer(mutating: buffer), size,
         isDirect: information.pointee.writepage == 0, flags: information.pointee.flags)
-      mount.carryOut(step, request)
+      handler.carryOut(step, request)
     }
     table.flush = { request, _, information in
       guard let request else { return }
-      let mount = Mount.of(request)
-      // Who only reads has nothing to lose, and is not told of other writers' errors. This request has no flags: see Mount.open.
-      let isWriter = information.map { $0.pointee.fh == Mount.writerHandle } ?? true
-      mount.carryOut(isWriter ? mount.file.sync() : .reply(.success), request)
+      let handler = RequestHandler.of(request)
+      // Who only reads has nothing to lose, and is not told of other writers' errors. It has no flags.
+      let isWriter = information.map { $0.pointee.fh == RequestHandler.writerHandle } ?? true
+      handler.carryOut(isWriter ? handler.file.sync() : .reply(.success), request)
     }
     table.fsync = { request, _, _, _ in
       guard let request else { return }
-      let mount = Mount.of(request)
-      mount.carryOut(mount.file.sync(), request)
+      let handler = RequestHandler.of(request)
+      handler.carryOut(handler.file.sync(), request)
     }
     table.fallocate = { request, _, mode, offset, length, _ in
       guard let request else { return }
-      let mount = Mount.of(request)
-      mount.carryOut(mount.file.allocate(mode, UInt64(clamping: offset), UInt64(clamping: length)), request)
+      let handler = RequestHandler.of(request)
+      handler.carryOut(handler.file.allocate(mode, UInt64(clamping: offset), UInt64(clamping: length)), request)
     }
     table.lseek = { request, _, offset, whence, _ in
       guard let request else { return }
-      let mount = Mount.of(request)
+      let handler = RequestHandler.of(request)
       switch whence {
       case cfuse_seek_data, cfuse_seek_hole:
         guard offset >= 0 else { return FuseReply(request).error(ENXIO) }
-        mount.carryOut(mount.file.seek(UInt64(offset), forData: whence == cfuse_seek_data), request)
+        handler.carryOut(handler.file.seek(UInt64(offset), forData: whence == cfuse_seek_data), request)
       default: FuseReply(request).error(EINVAL)
       }
     }

@@ -27,7 +27,7 @@ import SystemPackage
 final class FuseSession: @unchecked Sendable {
   private let session: OpaquePointer
   /// Held for the callbacks, which know it by its address only.
-  private let mount: Unmanaged<Mount>
+  private let handler: Unmanaged<RequestHandler>
   private let arguments: [String]
   private let isMounted = Mutex(false)
   /// The kernel's first request. Written by ``mount(at:)`` alone, before the session has any other user.
@@ -35,7 +35,7 @@ final class FuseSession: @unchecked Sendable {
 
   /// - Parameter arguments: as ``FuseOptions/sessionArguments(source:readOnly:debug:)`` makes them.
   /// - Throws: ``NBDError/invalidArgument(_:)`` where libfuse does not accept them.
-  init(_ mount: Mount, arguments: [String]) throws(NBDError) {
+  init(_ handler: RequestHandler, arguments: [String]) throws(NBDError) {
     LibfuseLog.install()
     var list = fuse_args()
     for argument in arguments { fuse_opt_add_arg(&list, argument) }
@@ -43,12 +43,12 @@ final class FuseSession: @unchecked Sendable {
     var table = FuseOperations.table()
     var made: OpaquePointer?
     try LibfuseLog.calling(otherwise: "libfuse does not accept the mount options") {
-      made = cfuse_session_new(&list, &table, Unmanaged.passUnretained(mount).toOpaque())
+      made = cfuse_session_new(&list, &table, Unmanaged.passUnretained(handler).toOpaque())
       return made != nil
     }
     guard let made else { throw .invalidArgument("libfuse made no session") }
     session = made
-    self.mount = Unmanaged.passRetained(mount)
+    self.handler = Unmanaged.passRetained(handler)
     self.arguments = arguments
   }
 
@@ -56,7 +56,7 @@ final class FuseSession: @unchecked Sendable {
     unmount()
     // Closes the descriptor, too.
     fuse_session_destroy(session)
-    mount.release()
+    handler.release()
     free(first.mem)
   }
 
@@ -143,7 +143,7 @@ final class FuseSession: @unchecked Sendable {
     guard cfuse_clone_device(device, UInt32(fuse_session_fd(session))) == 0 else {
       throw .system(Errno(rawValue: errno), doing: "cannot clone /dev/fuse")
     }
-    let clone = try FuseSession(mount.takeUnretainedValue(), arguments: arguments)
+    let clone = try FuseSession(handler.takeUnretainedValue(), arguments: arguments)
     try clone.answer(on: descriptor)
     try clone.carryOut(first)
     return clone

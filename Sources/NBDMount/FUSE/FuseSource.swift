@@ -24,7 +24,7 @@ final class FuseSource: RequestSource {
   private let engine: ReactorEngine
   /// The session of the clone.
   private let session: FuseSession
-  private let mount: Mount
+  private let handler: RequestHandler
   private let device: Int32
   var slots = RequestSlots()
   var buffers: RequestBuffers
@@ -47,12 +47,12 @@ final class FuseSource: RequestSource {
   /// - Parameters:
   ///   - session: of a clone of the device; nobody else may use it.
   ///   - budget: bytes of data in flight; see ``RequestBuffers``.
-  init(_ engine: ReactorEngine, _ session: FuseSession, _ mount: Mount, budget: Int) throws(NBDError) {
+  init(_ engine: ReactorEngine, _ session: FuseSession, _ handler: RequestHandler, budget: Int) throws(NBDError) {
     self.engine = engine
     self.session = session
-    self.mount = mount
+    self.handler = handler
     device = session.descriptor
-    buffers = try RequestBuffers(largest: Int(mount.options.maxWrite), budget: budget)
+    buffers = try RequestBuffers(largest: Int(handler.options.maxWrite), budget: budget)
     incoming = buffers.takeLarge()
     sink = .allocate(byteCount: Self.largestUnbuffered, alignment: 16)
   }
@@ -116,13 +116,13 @@ final class FuseSource: RequestSource {
       switch header.opcode {
       case UInt32(FUSE_READ.rawValue) where size >= DeviceWire.readRequest:
         let body = DeviceWire.body(request, as: fuse_read_in.self)
-        let step = mount.read(
+        let step = handler.read(
           body.offset, Int(body.size), flags: Int32(bitPattern: body.flags), process: pid_t(bitPattern: header.pid))
         return begin(step, header, &loop)
       case UInt32(FUSE_WRITE.rawValue) where size >= DeviceWire.writeRequest:
         let body = DeviceWire.body(request, as: fuse_write_in.self)
         let count = min(Int(body.size), size - DeviceWire.writeRequest)
-        let step = mount.file.write(
+        let step = handler.file.write(
           body.offset, incoming.start, count,
           isDirect: body.write_flags & UInt32(FUSE_WRITE_CACHE) == 0, flags: Int32(bitPattern: body.flags))
         return begin(step, header, &loop)
@@ -242,7 +242,7 @@ final class FuseSource: RequestSource {
     data: UnsafeMutableRawPointer? = nil
   ) {
     guard let slot = slots.pointer(token) else { return }
-    switch mount.file.proceed(slot.pointee.request, outcome, extents, data: data) {
+    switch handler.file.proceed(slot.pointee.request, outcome, extents, data: data) {
     case .reply(let answer): end(token, answer, &loop)
     case .ask(let request, let operation): ask(token, request, operation, &loop)
     }

@@ -34,8 +34,8 @@ final class ReactorEngine: Sendable {
   /// The source of one reactor, to be bound to that reactor's thread.
   ///
   /// - Parameter clone: the session of a clone of the device, for this source alone.
-  func makeSource(_ clone: FuseSession, _ mount: Mount) throws(NBDError) -> FuseSource {
-    try FuseSource(self, clone, mount, budget: Self.budget / reactors)
+  func makeSource(_ clone: FuseSession, _ handler: RequestHandler) throws(NBDError) -> FuseSource {
+    try FuseSource(self, clone, handler, budget: Self.budget / reactors)
   }
 
   /// There are no more requests. `error`: 0 where the mount is gone, or the errno for which they cannot be read.

@@ -9,7 +9,7 @@ import Synchronization
 ///
 ///     kernel            libfuse worker thread                     reactor thread         server
 ///       │  FUSE_READ      │                                         │                      │
-///       ├────────────────>│ FuseOperations, Mount: take it apart    │                      │
+///       ├────────────────>│ FuseOperations, RequestHandler: parts   │                      │
 ///       │                 │ ExportFile.read ──> .ask(Operation)     │                      │
 ///       │                 │ ThreadsEngine.carryOut                  │                      │
 ///       │                 │ ConnectionSet.run ─────────────────────>│  NBD_CMD_READ        │

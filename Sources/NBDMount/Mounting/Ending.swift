@@ -15,7 +15,7 @@ final class Ending: Sendable {
   /// Descriptors that unmounting takes: a pipe to a child, and one to read or write a file.
   private static let descriptors = 3
 
-  private let served: Served
+  private let mounted: MountedExport
   private let end: EndOfService
   private let unmounter: Unmounter
   private let connection: FuseConnection
@@ -23,8 +23,8 @@ final class Ending: Sendable {
   private let flusher: StandbyThread
 
   /// Looks the new mount up, and gets what its end takes, while that cannot go wrong yet.
-  init(_ served: Served, _ end: EndOfService, _ mountpoint: Mountpoint, _ table: MountTable) throws(NBDError) {
-    self.served = served
+  init(_ mounted: MountedExport, _ end: EndOfService, _ mountpoint: Mountpoint, _ table: MountTable) throws(NBDError) {
+    self.mounted = mounted
     self.end = end
     unmounter = try Unmounter(mountpoint, in: table)
     connection = try FuseConnection(mountpoint: mountpoint.path, in: table)
@@ -33,7 +33,7 @@ final class Ending: Sendable {
 
   /// Waits until the mount ends or is to end, and says meanwhile which connections were lost.
   func wait() -> EndOfService.Cause {
-    var losses = LostConnections(served.connections)
+    var losses = LostConnections(mounted.connections)
     while true {
       losses.report()
       if let cause { return cause }
@@ -44,7 +44,7 @@ final class Ending: Sendable {
   private var cause: EndOfService.Cause? {
     // Looked at after the result: an engine that ends because the mount has, ends after it.
     let result = end.result
-    if !served.session.isConnected { return .gone }
+    if !mounted.session.isConnected { return .gone }
     if let result { return .failed(result) }
     return end.isRequested ? .requested : nil
   }
@@ -68,7 +68,7 @@ final class Ending: Sendable {
   func finish(_ cause: EndOfService.Cause, goesOn: @escaping () -> Void) -> Outcome {
     reserve.release()
     var outcome = Outcome()
-    var patience = Patience(served.connections, goesOn: goesOn)
+    var patience = Patience(mounted.connections, goesOn: goesOn)
     switch cause {
     case .requested: takeDown(&patience, &outcome)
     case .gone:
@@ -119,13 +119,13 @@ final class Ending: Sendable {
       Diagnostics.warning("the file is still in use (\(reason)): its users are cut off")
     case .failed(let reason):
       abort()
-      if !served.session.isConnected, unmounter.detachHere() {
+      if !mounted.session.isConnected, unmounter.detachHere() {
         Diagnostics.warning("cut off whoever uses the file, because it could not be unmounted: \(reason)")
       } else {
         outcome.failed("cannot unmount: \(reason)")
       }
     }
-    if unmounting == .alreadyGone || isUnsynced, served.file.hasWriters {
+    if unmounting == .alreadyGone || isUnsynced, mounted.file.hasWriters {
       outcome.failed("what programs that have the file open have written may be lost")
     }
     force(&outcome)
@@ -135,7 +135,7 @@ final class Ending: Sendable {
   /// closes the file has that done.
   private func isGone() -> Bool {
     let remaining = countdown(Deadlines.kernelEnd)
-    while served.session.isConnected {
+    while mounted.session.isConnected {
       let left = remaining()
       guard left > .zero else { return false }
       end.wait(atMost: min(left, .milliseconds(50)))
@@ -151,7 +151,7 @@ final class Ending: Sendable {
 
   private func abort() {
     // Once the kernel has ended the mount, another one may have its number.
-    guard served.session.isConnected else { return }
+    guard mounted.session.isConnected else { return }
     // Not everywhere can it be told so; then it learns of it when our descriptors close.
     try? connection.abort()
   }
@@ -161,8 +161,8 @@ final class Ending: Sendable {
     let failure = Mutex<NBDError?>(nil)
     // To be asked is no answer: a server that has hung until now is not given another silence.
     let lastWord = patience.remaining() > .zero ? nil : countdown(Deadlines.lastWord)
-    let isAnswered = flusher.run({ [served] in
-      let error = served.flush()
+    let isAnswered = flusher.run({ [mounted] in
+      let error = mounted.flush()
       failure.withLock { $0 = error }
     }, remaining: { lastWord?() ?? patience.remaining() })
     let error = isAnswered ? failure.withLock { $0 } : .timedOut("the server does not answer the last flush")
@@ -171,7 +171,7 @@ final class Ending: Sendable {
       outcome.isForced = true
       return
     }
-    let isDisconnected = flusher.run({ [served] in served.connections.stop() }, remaining: countdown(Deadlines.disconnect))
+    let isDisconnected = flusher.run({ [mounted] in mounted.connections.stop() }, remaining: countdown(Deadlines.disconnect))
     if !isDisconnected { outcome.isForced = true }
   }
 }

@@ -26,24 +26,24 @@ struct MountRunner {
     OpeningReport.opened(opened, at: server.address)
     let end = try EndOfService()
     termination.becomesMounted { end.request() }
-    let served = try Served(configuration, mountpoint, opened.connections, end)
+    let mounted = try MountedExport(configuration, mountpoint, opened.connections, end)
     let ending: Ending
     do throws(NBDError) {
       let table = try MountTable.current()
-      ending = try Ending(served, end, mountpoint, table)
+      ending = try Ending(mounted, end, mountpoint, table)
       termination.register { ending.abandon() }
-      try SizeKeeper.establish(served.file, path: mountpoint.exportPath)
-      try SizeKeeper.start(served.file, path: mountpoint.exportPath)
+      try SizeKeeper.establish(mounted.file, path: mountpoint.exportPath)
+      try SizeKeeper.start(mounted.file, path: mountpoint.exportPath)
       if let entry = table.mount(at: mountpoint.path), !MountTuning(entry).apply(readAhead: configuration.readAhead),
         configuration.readAhead != nil
       {
-        try served.prefetcher.start(path: mountpoint.exportPath)
+        try mounted.prefetcher.start(path: mountpoint.exportPath)
       }
-      served.scan.wait(milliseconds: Int(Deadlines.holeScan.pollTimeout))
+      mounted.scan.wait(milliseconds: Int(Deadlines.holeScan.pollTimeout))
       try readiness.announce(configuration)
     } catch {
-      served.session.unmount()
-      served.connections.stop()
+      mounted.session.unmount()
+      mounted.connections.stop()
       throw error
     }
     let cause = ending.wait()

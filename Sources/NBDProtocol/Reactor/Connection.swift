@@ -131,8 +131,12 @@ package struct Connection: ~Copyable {
       usleep(Channel.memoryNap)
       return watchWritable() ?? .none
     case .ended: return .none
-    case .broken(let error): return .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
+    case .broken(let error): return broken(error)
     }
+  }
+
+  private func broken(_ error: Errno) -> Progress {
+    .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
   }
 
   /// Has `epoll` say when there is room to send, while there is something to be sent.
@@ -168,7 +172,7 @@ package struct Connection: ~Copyable {
       usleep(Channel.memoryNap)
       return .none
     case .ended: return .lost(.disconnected("the server closed the connection"), isFenced: true)
-    case .broken(let error): return .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
+    case .broken(let error): return broken(error)
     }
   }
 

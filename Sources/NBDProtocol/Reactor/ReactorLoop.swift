@@ -138,7 +138,9 @@ package struct ReactorLoop: ~Copyable {
   private mutating func finish() {
     let deadline = MonotonicClock.now + UInt64(Self.stopMilliseconds) * 1_000_000
     backlog.append(reactor.mailbox.close())
-    while handedOut > 0 || (connection.isConnected && !(connection.machine.isIdle && backlog.isEmpty)), MonotonicClock.now < deadline {
+    while handedOut > 0 || (connection.isConnected && !(connection.machine.isIdle && backlog.isEmpty)),
+      MonotonicClock.now < deadline
+    {
       if !turn() { sleep(milliseconds: 50) }
     }
     endParked()

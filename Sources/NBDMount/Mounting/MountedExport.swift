@@ -3,7 +3,7 @@ import Glibc
 import NBDProtocol
 
 /// What is behind a mount: the connections, the file, and the engine between the two.
-struct Served: Sendable {
+struct MountedExport: Sendable {
   /// Microseconds for which a reactor looks for more work before it sleeps.
   private static let defaultBusyPoll = 50
 
@@ -12,11 +12,11 @@ struct Served: Sendable {
   /// Signalled when the holes of the export were counted.
   let scan = Semaphore()
   private let end: EndOfService
-  private let mount: Mount
+  private let handler: RequestHandler
   private let configuration: MountConfiguration
 
-  var file: ExportFile { mount.file }
-  var prefetcher: Prefetcher { mount.prefetcher }
+  var file: ExportFile { handler.file }
+  var prefetcher: Prefetcher { handler.prefetcher }
 
   /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
   /// mounted where it throws.
@@ -34,7 +34,7 @@ struct Served: Sendable {
       case .threads: (ThreadsEngine.largestRequest, ThreadsEngine.backgroundRequests)
       case .reactor: (ReactorEngine.largestRequest(reactors: opened.count), ReactorEngine.backgroundRequests)
       }
-    let mountOptions = Mount.Options(
+    let mountOptions = RequestHandler.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
       maxBackground: options.maxBackground ?? backgroundRequests, maxRead: options.maxRead ?? 0,
       maxWrite: min(options.maxWrite ?? largestRequest, largestRequest), keepsCache: options.kernelCache,
@@ -47,8 +47,8 @@ struct Served: Sendable {
     case .threads:
       connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration))
       do throws(NBDError) {
-        mount = Mount(file, .threads(ThreadsEngine(file, connections)), mountOptions)
-        session = try FuseSession(mount, arguments: arguments)
+        handler = RequestHandler(file, .threads(ThreadsEngine(file, connections)), mountOptions)
+        session = try FuseSession(handler, arguments: arguments)
         try session.mount(at: mountpoint.path)
       } catch {
         connections.stop()
@@ -57,18 +57,18 @@ struct Served: Sendable {
     case .reactor:
       let engine = ReactorEngine(
         reactors: opened.count, isDebugging: configuration.debugsFuse || configuration.fuse.debug, end)
-      let mount = Mount(file, .reactor(engine), mountOptions)
-      let session = try FuseSession(mount, arguments: arguments)
+      let handler = RequestHandler(file, .reactor(engine), mountOptions)
+      let session = try FuseSession(handler, arguments: arguments)
       try session.mount(at: mountpoint.path)
       var made: [FuseSource] = []
-      for _ in opened { made.append(try engine.makeSource(session.clone(), mount)) }
+      for _ in opened { made.append(try engine.makeSource(session.clone(), handler)) }
       // SAFETY: each is used by its reactor's thread alone, from here on.
       nonisolated(unsafe) let sources = made
       connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { index in
         sources[index].bindToThread()
         return sources[index]
       }
-      self.mount = mount
+      self.handler = handler
       self.session = session
     }
     do throws(NBDError) {

@@ -3,7 +3,7 @@ import Glibc
 import NBDProtocol
 
 /// The requests that are answered without the server.
-extension Mount {
+extension RequestHandler {
   /// The agreement with the kernel (`FUSE_INIT`), once for the mount and again for each clone of its device.
   func configure(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
     if file.cache == .writeback, !file.layout.isReadOnly,

@@ -4,7 +4,7 @@ import NBDProtocol
 import Synchronization
 
 /// What libfuse's callbacks find behind their session: the file, and who carries its requests out.
-final class Mount: Sendable {
+final class RequestHandler: Sendable {
   let file: ExportFile
   let engine: Engine
   let options: Options
@@ -44,10 +44,10 @@ final class Mount: Sendable {
     prefetcher = Prefetcher(size: file.layout.size, largestWindow: file.cache == .none ? 0 : options.prefetch)
   }
 
-  /// The mount that a request belongs to.
-  static func of(_ request: fuse_req_t) -> Mount {
-    // SAFETY: the session holds the mount for as long as it delivers requests (FuseSession).
-    Unmanaged<Mount>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
+  /// The one that a request is for.
+  static func of(_ request: fuse_req_t) -> RequestHandler {
+    // SAFETY: the session holds the handler for as long as it delivers requests (FuseSession).
+    Unmanaged<RequestHandler>.fromOpaque(fuse_req_userdata(request)).takeUnretainedValue()
   }
 
   /// Hands a request that needs the server to the engine.
