@@ -14,6 +14,10 @@ fi
 chmod 1777 "$scratch"
 shift
 
+# As on every Debian that has booted: how a FUSE connection is aborted.
+connections=/sys/fs/fuse/connections
+[ ! -d "$connections" ] || mountpoint --quiet "$connections" || mount -t fusectl fusectl "$connections"
+
 mounts_below() {
   awk -v path="$1" '$5 == path || index($5, path "/") == 1 { print $5 }' /proc/self/mountinfo | tac
 }

@@ -16,7 +16,7 @@ extension MountTests {
               try await mount.succeed(["dd", "if=\(mount.file)", "of=/dev/null", "bs=4k", "count=20", "iflag=direct"])
               let waits = timedWaits(log).count
               // The end waits for the server to hang up.
-              server.signal(SIGSTOP)
+              try await server.suspend()
               try await succeed(["fusermount3", "-u", mount.mountpoint])
               try await poll("a wait with a time limit", within: .seconds(20)) { timedWaits(log).count > waits }
               server.signal(SIGCONT)

@@ -53,7 +53,7 @@ extension MountTests {
         ) { mount, proxy, server in
           proxy.cut(number)
           try await mount.succeed(xfsIO("pread -q 0 64k", on: mount.file))
-          server.signal(SIGSTOP)
+          try await server.suspend()
           let callers = try await KilledCallerTests.start(KilledCallerTests.Deed.allCases + [.read, .read, .write], on: mount)
           await KilledCallerTests.expectGone(callers, "\(engine)")
           server.signal(SIGCONT)

@@ -44,7 +44,7 @@ extension MountTests {
         try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
           try await client.mount(server, options: ["--cache", cache], in: directory) { mount in
             try await withWriter(of: source, on: mount) { _ in
-              server.signal(SIGSTOP)
+              try await server.suspend()
               _ = try await mount.end(SIGTERM, within: Self.hangingEnd)
             }
             #expect(mount.process.stderr.contains("may be lost"), "\(mount.process.stderr)")
@@ -79,7 +79,7 @@ extension MountTests {
         try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
           try await client.mount(server, options: ["--cache", "writethrough"], in: directory) { mount in
             try await withWriter(of: source, on: mount) { writer in
-              server.signal(SIGSTOP)
+              try await server.suspend()
               #expect(await writer.terminate(), "it closes the file, and cannot wait for what that flushes")
             }
             _ = try await mount.unmount(within: Self.hangingEnd)
@@ -96,7 +96,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["pattern", "64M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
-            server.signal(SIGSTOP)
+            try await server.suspend()
             let reader = try ChildProcess(["dd", "if=\(mount.file)", "of=/dev/null", "bs=1M", "count=8"])
             try await reader.waitUntilItHolds(mount.file)
             try await mount.waitUntilRequestsWait()

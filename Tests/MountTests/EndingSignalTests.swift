@@ -47,7 +47,7 @@ extension MountTests {
         try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
             try await withWriter(of: source, on: mount) { _ in
-              server.signal(SIGSTOP)
+              try await server.suspend()
               mount.process.signal(SIGTERM)
               // What makes the second one count is the time between them.
               try await Task.sleep(for: .milliseconds(1100))

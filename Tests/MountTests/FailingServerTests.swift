@@ -55,7 +55,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["pattern", "16M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
-            server.signal(SIGSTOP)
+            try await server.suspend()
             let reader = try await hangingReader(of: mount, flag: flag)
             reader.signal(SIGKILL)
             let status = await reader.ended.value(within: .seconds(2))
@@ -73,7 +73,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["pattern", "16M"]), in: directory) { server in
           try await client.mount(server, in: directory) { mount in
-            server.signal(SIGSTOP)
+            try await server.suspend()
             let reader = try await hangingReader(of: mount)
             mount.process.signal(signal)
             _ = try await mount.process.exitStatus(within: Self.hangingEnd)

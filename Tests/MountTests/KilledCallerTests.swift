@@ -57,7 +57,7 @@ extension MountTests {
         ])
         try await withServer(server, in: directory) { server in
           try await client.mount(server, options: ["--cache", "none"], in: directory) { mount in
-            server.signal(SIGSTOP)
+            try await server.suspend()
             let callers = try await Self.start(Deed.allCases + Deed.allCases, on: mount)
             await Self.expectGone(callers, "\(client)")
             server.signal(SIGCONT)
@@ -76,7 +76,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         try await withServer(.nbdkit(["memory", "4M"]), in: directory) { server in
           try await client.mount(server, options: ["--cache", "none"], in: directory) { mount in
-            server.signal(SIGSTOP)
+            try await server.suspend()
             let callers = try await Self.start(Array(repeating: .largeWrite, count: 24), on: mount)
             await Self.expectGone(callers, "\(client)")
             server.signal(SIGCONT)

@@ -61,7 +61,7 @@ extension MountTests {
               reads
               ? ["dd", "if=\(mount.file)", "of=/dev/null", "bs=64M", "count=1", "iflag=direct"]
               : ["dd", "if=/dev/zero", "of=\(mount.file)", "bs=64M", "count=1", "oflag=direct", "conv=notrunc"]
-            server.signal(SIGSTOP)
+            try await server.suspend()
             try await withChildProcess(call) { caller in
               try await caller.waitUntilItHolds(mount.file)
               try await mount.waitUntilRequestsWait(count: 48)

@@ -68,7 +68,9 @@ import Testing
       #expect(lines.count == 3)
       // glibc itself ignores 32 and 33 in what it spawns: its own, until the new program's glibc sets them up.
       let internalSignals: UInt64 = 0b11 << 31
-      for mask in lines.prefix(2) { #expect(try #require(UInt64(mask, radix: 16)) & ~internalSignals == 0) }
+      for mask in lines.prefix(2) {
+        #expect(try #require(UInt64(mask, radix: 16)) & ~internalSignals == 0, "\(lines)")
+      }
 
       let ours = [listener.socket.rawValue, connection.rawValue, socket].map { descriptorTarget("self", "\($0)") }
       // Others may be there too: those that this process itself inherited.

@@ -20,6 +20,21 @@ public final class Server: Sendable {
     if let daemon { kill(daemon, signal) } else { process.signal(signal) }
   }
 
+  /// SIGSTOP. When this returns, all threads of the server have stopped: the signal alone lets them go on for a moment.
+  public func suspend() async throws {
+    signal(SIGSTOP)
+    let tasks = "/proc/\(daemon ?? process.pid)/task"
+    try await poll("the server to stop", within: .seconds(20)) {
+      // Threads come and go until they have stopped.
+      guard let threads = try? FileManager.default.contentsOfDirectory(atPath: tasks) else { return false }
+      return threads.allSatisfy { thread in
+        // The state follows the name, which may have any character in it but ends with the last parenthesis.
+        let status = try? String(contentsOfFile: "\(tasks)/\(thread)/stat", encoding: .utf8)
+        return status?.split(separator: ")").last?.hasPrefix(" T") ?? false
+      }
+    }
+  }
+
   /// How many sockets the server has open now: those it listens on, and one for each client.
   public func socketCount() throws -> Int {
     let directory = "/proc/\(daemon ?? process.pid)/fd"
