@@ -105,12 +105,15 @@ public final class ChildProcess: Sendable {
 
   /// Returns once the process has `path` open.
   public func waitUntilItHolds(_ path: String, within deadline: Duration = .seconds(10)) async throws {
+    try await poll("\(path) to be open", within: deadline) { holds(path) }
+  }
+
+  /// Whether the process has `path` open.
+  public func holds(_ path: String) -> Bool {
     let directory = "/proc/\(pid)/fd"
-    try await poll("\(path) to be open", within: deadline) {
-      let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
-      return descriptors.contains {
-        (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")) == path
-      }
+    let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    return descriptors.contains {
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(directory)/\($0)")) == path
     }
   }
 

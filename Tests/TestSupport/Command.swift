@@ -49,10 +49,12 @@ public func succeed(
 }
 
 /// Waits for something in another process that no event tells us of.
-public func poll(_ what: String, within deadline: Duration, _ condition: () async -> Bool) async throws {
+public func poll(
+  _ what: String, within deadline: Duration, _ condition: () async throws -> Bool
+) async throws {
   let clock = ContinuousClock()
   let end = clock.now + deadline
-  while await !condition() {
+  while try await !condition() {
     guard clock.now < end else { throw TestFailure("waited \(deadline) for \(what)") }
     try await Task.sleep(for: .milliseconds(5))
   }

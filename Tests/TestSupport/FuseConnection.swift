@@ -30,16 +30,19 @@ public struct FuseConnection: Sendable {
 
   /// Returns once the kernel has `count` requests that have not been answered, or more.
   public func waitUntilRequestsWait(count: Int = 1, within deadline: Duration = .seconds(10)) async throws {
+    try await poll("\(count) requests that wait", within: deadline) { ((try? waiting()) ?? 0) >= count }
+  }
+
+  /// How many requests the kernel has that have not been answered.
+  public func waiting() throws -> Int {
     let directory = try openControl()
     defer { close(directory) }
-    try await poll("\(count) requests that wait", within: deadline) {
-      // It gives its value once for each time it is opened.
-      let descriptor = openat(directory, "waiting", O_RDONLY | O_CLOEXEC)
-      defer { close(descriptor) }
-      var digits = [UInt8](repeating: 0, count: 16)
-      let length = read(descriptor, &digits, digits.count)
-      return length > 0 && Int(String(decoding: digits.prefix(length).filter { $0 > 32 }, as: UTF8.self)) ?? 0 >= count
-    }
+    // It gives its value once for each time it is opened.
+    let descriptor = openat(directory, "waiting", O_RDONLY | O_CLOEXEC)
+    defer { close(descriptor) }
+    var digits = [UInt8](repeating: 0, count: 16)
+    let length = read(descriptor, &digits, digits.count)
+    return Int(String(decoding: digits.prefix(max(0, length)).filter { $0 > 32 }, as: UTF8.self)) ?? 0
   }
 
   /// Opens the connection's directory on a control file system that is mounted for the moment: not every machine has one.
