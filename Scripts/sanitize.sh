@@ -74,7 +74,7 @@ tests() {
 swift build --build-tests --sanitize="$sanitizer" --scratch-path "$scratch"
 tests units "$scratch" 'ProtocolTests|CommandLineTests|FileSystemTests'
 
-skipped='BoundedMemory|crashesAreLeftToTheKernel|aLimitOnFileSizes'
+skipped='BoundedMemory|memoryAndThreadsAreBounded|crashesAreLeftToTheKernel|aLimitOnFileSizes'
 [ -n "$filter" ] || skipped+='|MatrixTests'
 swift build --build-tests
 tests mount "$repo/.build" MountTests --skip "$skipped"
