@@ -2,7 +2,7 @@
 # Measures nbdmount (both engines), nbdfuse and qemu-storage-daemon's FUSE export side by side, of this system and of Debian
 # testing, and the two limits, in one run. Writes Docs/benchmarks/{results.json,README.md,chart.svg}.
 #
-#   Benchmarks/compare.sh                       everything: 50 minutes on two CPUs that do nothing else; needs root
+#   Benchmarks/compare.sh                       everything: about an hour on two CPUs that do nothing else; needs root
 #   Benchmarks/compare.sh --quick               one round of 0.5 s: a smoke test, its numbers are worth nothing
 #   Benchmarks/compare.sh --only rr32,rw32 --groups nbdkit-unix --output DIRECTORY
 #   Benchmarks/compare.sh --without applications    where there are no loop devices

@@ -49,9 +49,7 @@ public func succeed(
 }
 
 /// Waits for something in another process that no event tells us of.
-public func poll(
-  _ what: String, within deadline: Duration, _ condition: () async throws -> Bool
-) async throws {
+public func poll(_ what: String, within deadline: Duration, _ condition: () async throws -> Bool) async throws {
   let clock = ContinuousClock()
   let end = clock.now + deadline
   while try await !condition() {

@@ -16,7 +16,7 @@ public struct FuseConnection: Sendable {
     guard write(descriptor, "1", 1) == 1 else { throw TestFailure.errno("abort FUSE connection \(minor)") }
   }
 
-  /// A number that the kernel tells of the connection, such as `max_background`.
+  /// A number that the kernel tells of the connection, such as `max_background`; once for each time that it is opened.
   public func value(of name: String) throws -> Int? {
     let directory = try openControl()
     defer { close(directory) }
@@ -34,16 +34,7 @@ public struct FuseConnection: Sendable {
   }
 
   /// How many requests the kernel has that have not been answered.
-  public func waiting() throws -> Int {
-    let directory = try openControl()
-    defer { close(directory) }
-    // It gives its value once for each time it is opened.
-    let descriptor = openat(directory, "waiting", O_RDONLY | O_CLOEXEC)
-    defer { close(descriptor) }
-    var digits = [UInt8](repeating: 0, count: 16)
-    let length = read(descriptor, &digits, digits.count)
-    return Int(String(decoding: digits.prefix(max(0, length)).filter { $0 > 32 }, as: UTF8.self)) ?? 0
-  }
+  public func waiting() throws -> Int { try value(of: "waiting") ?? 0 }
 
   /// Opens the connection's directory on a control file system that is mounted for the moment: not every machine has one.
   private func openControl() throws -> Int32 {

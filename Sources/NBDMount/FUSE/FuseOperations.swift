@@ -96,7 +96,7 @@ enum FuseOperations {
     table.flush = { request, _, information in
       guard let request else { return }
       let handler = RequestHandler.of(request)
-      // Who only reads has nothing to lose, and is not told of other writers' errors. It has no flags.
+      // Who only reads has nothing to lose, and is not told of other writers' errors. The request has no flags.
       let isWriter = information.map { $0.pointee.fh == RequestHandler.writerHandle } ?? true
       handler.carryOut(isWriter ? handler.file.sync() : .reply(.success), request)
     }

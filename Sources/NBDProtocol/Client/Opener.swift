@@ -13,13 +13,12 @@ package final class Opener: Sendable {
 
   /// Connects and negotiates, within ``Limits/negotiationSeconds`` each. Blocks.
   package func open() throws(NBDError) -> NegotiatedConnection {
-    let seconds = Limits.negotiationSeconds
-    return try negotiate(Channel(endpoint.connect(deadline: .after(milliseconds: seconds * 1000))), seconds)
+    try open(within: Limits.negotiationSeconds)
   }
 
-  private func negotiate(
-    _ channel: consuming Channel, _ seconds: Int
-  ) throws(NBDError) -> NegotiatedConnection {
+  /// - Parameter seconds: for each of the two.
+  private func open(within seconds: Int) throws(NBDError) -> NegotiatedConnection {
+    let channel = Channel(try endpoint.connect(deadline: .after(milliseconds: seconds * 1000)))
     let result = try Negotiator.run(request, over: channel, until: .after(milliseconds: seconds * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
@@ -38,10 +37,7 @@ package final class Opener: Sendable {
     let count = connectionCount(wanted: wanted, for: first.export)
     while opened.connections.count < count {
       let another: NegotiatedConnection
-      do {
-        let seconds = Limits.anotherConnectionSeconds
-        another = try negotiate(Channel(endpoint.connect(deadline: .after(milliseconds: seconds * 1000))), seconds)
-      } catch {
+      do { another = try open(within: Limits.anotherConnectionSeconds) } catch {
         opened.notes.append("\(opened.connections.count) connections instead of \(count), because another failed: \(error)")
         break
       }

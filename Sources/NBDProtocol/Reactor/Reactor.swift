@@ -81,11 +81,15 @@ package final class Reactor: Sendable {
   /// - Parameters:
   ///   - peers: the reactors of the same export, this one among them.
   ///   - makeSource: called on the new thread; nil where there is no second side.
+  /// - Throws: ``NBDError/invalidArgument(_:)`` where another reactor has taken the connection; what a thread needs.
   package func start(
     _ connection: NegotiatedConnection, peers: [Reactor], makeSource: @escaping @Sendable () -> (any RequestSource)?
   ) throws(NBDError) {
+    guard let taken = connection.takeChannel() else { throw .invalidArgument("a connection is driven already") }
+    // To be handed over: a thread's closure cannot own it.
+    let channel = Mutex<Channel?>(taken)
     let started = try POSIXThread.start("a reactor") { [self] in
-      guard let channel = connection.takeChannel() else { return lost(.invalidArgument("a connection is driven already")) }
+      guard let channel = channel.withLock({ $0.take() }) else { return }
       var loop = ReactorLoop(self, channel, connection.leftover, peers, makeSource())
       loop.run()
     }

@@ -52,7 +52,7 @@ struct RequestSharing {
   }
 
   /// Whether epoll should say that there are requests. While there is no room for more, it would say so again and again:
-  /// any completion makes room, and ``Epoll/Ready/source`` is still set then.
+  /// any completion makes room, and ``ReactorLoop/isSourceReady`` is still set then.
   private var wantsSource: Bool {
     !isBlocked && (isFirst || peers[0].sharesSource.load(ordering: .sequentiallyConsistent))
   }

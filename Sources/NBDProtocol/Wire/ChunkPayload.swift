@@ -10,10 +10,10 @@
 
 /// The start of a chunk with content of a read.
 ///
-/// | offset | size  | `NBD_REPLY_TYPE_OFFSET_DATA`            |
-/// |-------:|------:|-----------------------------------------|
+/// | offset | size  | `NBD_REPLY_TYPE_OFFSET_DATA`             |
+/// |-------:|------:|------------------------------------------|
 /// |      0 |     8 | offset in bytes, from the export's start |
-/// |      8 | *n*-8 | the data                                |
+/// |      8 | *n*-8 | the data                                 |
 package struct OffsetData: WireLayout {
   package var offset: UInt64
 
@@ -63,12 +63,12 @@ package struct OffsetHole: WireLayout {
 
 /// The start of a chunk with what one metadata context says about a range.
 ///
-/// | offset | size | `NBD_REPLY_TYPE_BLOCK_STATUS`   | `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`                |
-/// |-------:|-----:|---------------------------------|--------------------------------------------------|
-/// |      0 |    4 | metadata context, its number    | the same                                         |
-/// |      4 |    4 |                                 | number of descriptors                            |
-/// |      4 |      | ``StatusDescriptor``, 8 bytes each |                                               |
-/// |      8 |      |                                 | ``StatusDescriptor``, 16 bytes each              |
+/// | offset | size | `NBD_REPLY_TYPE_BLOCK_STATUS`      | `NBD_REPLY_TYPE_BLOCK_STATUS_EXT`   |
+/// |-------:|-----:|------------------------------------|-------------------------------------|
+/// |      0 |    4 | metadata context, its number       | the same                            |
+/// |      4 |    4 |                                    | number of descriptors               |
+/// |      4 |      | ``StatusDescriptor``, 8 bytes each |                                     |
+/// |      8 |      |                                    | ``StatusDescriptor``, 16 bytes each |
 package struct StatusHeader: Hashable, Sendable {
   package var contextID: UInt32
   /// Extended only: how many descriptors the server says there are.
