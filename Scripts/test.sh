@@ -141,6 +141,7 @@ phase "newer peers" fetch_peers
 phase "release build" build_nbdmount
 check_program
 phase "test build" swift_build "$logs/tests.log" --build-tests
+phase "mutations" Scripts/mutations.sh --check
 phase "tests" run_tests "$@"
 # Whoever names tests wants those only.
 if [ "$#" -eq 0 ]; then

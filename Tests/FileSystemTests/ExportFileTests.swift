@@ -66,6 +66,15 @@ import Testing
     #expect(error(file.proceed(request, .success, data: nil)) == EIO)
   }
 
+  /// Its writer was told of success long ago: fsync is who can still say it. A direct writer is told by write(2) itself.
+  @Test(arguments: [true, false]) func aPageThatCannotBeWrittenBackIsReportedByFsync(isDirect: Bool) throws {
+    let (request, _) = try asked(write(0, 4096, isDirect: isDirect))
+    #expect(error(file.proceed(request, .failed(.noSpace))) == ENOSPC)
+    guard !isDirect else { return #expect(isSuccess(file.sync())) }
+    let (flush, _) = try asked(file.sync())
+    #expect(error(file.proceed(flush, .success)) == EIO)
+  }
+
   @Test func aWriteAcrossTheEndWritesWhatFits() throws {
     let (request, operation) = try asked(write(99 * kib, 4096))
     #expect(operation.length == kib)
