@@ -120,7 +120,7 @@ check_unmutated() {
 judge() {
   local name=$1 status=$2 log=$3 count by
   count=$(sed -n -E 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | tail -n 1)
-  by=$(sed -n -E '/✘ Test (run with|case )/!s/.*✘ Test (.*) failed after .*/\1/p' "$log" | sed -n 1p)
+  by=$(sed -n -E '/✘ Test (run with|case )/!s/.*✘ Test ([^ ]+) .*failed after .*/\1/p' "$log" | sed -n 1p)
   # What is found on another thread has a place and no test.
   [ -n "$by" ] || by=$(sed -n -E 's/.*✘ Test .* recorded an issue.* at ([^ ]+:[0-9]+):[0-9]+: .*/\1/p' "$log" | sed -n 1p)
   if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then

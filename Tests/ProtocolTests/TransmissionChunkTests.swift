@@ -191,6 +191,11 @@ import Testing
     for (type, payload) in payloads { expectBroken(read(form) { form.chunk($0, type, payload) }, "\(type) \(payload)") }
   }
 
+  /// Of a command without data, nothing else would tell it from a success.
+  @Test(arguments: ChunkForm.allCases) func anErrorOfZeroIsNoSuccess(form: ChunkForm) {
+    expectBroken(exchange(.chunked(form), [.write(4096, pattern(64))]) { form.error($0[0], 0, "") })
+  }
+
   // RB-081
   @Test(arguments: ChunkForm.allCases) func theErrorTextIsBounded(form: ChunkForm) {
     let longest = read(form) { form.error($0, 5, String(repeating: "\u{1b}", count: 4096)) }

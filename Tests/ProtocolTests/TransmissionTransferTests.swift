@@ -169,14 +169,14 @@ import Testing
     #expect(session.requests() == [] && session.outcomes == [[.failed(.ioError)]])
   }
 
-  // Overlapping writes keep the order in which they were submitted
-  @Test func neighboursInOneBlockDoNotOverwriteEachOther() {
+  // Overlapping writes keep the order in which they were submitted. Those that only share a block wait for each other, too.
+  @Test(arguments: [100, 300]) func neighboursInOneBlockDoNotOverwriteEachOther(length: Int) {
     for seed in 0..<30 as Range<UInt64> {
       let export = Export.test(.structured, size: 1 << 16, minimum: 4096)
       var expected = pattern(1 << 16)
       let asks = (0..<16).map { number in
-        let payload = [UInt8](repeating: UInt8(number + 1), count: 300)
-        expected.replaceSubrange((number * 256)..<(number * 256 + 300), with: payload)
+        let payload = [UInt8](repeating: UInt8(number + 1), count: length)
+        expected.replaceSubrange((number * 256)..<(number * 256 + length), with: payload)
         return Ask.write(UInt64(number * 256), payload)
       }
       #expect(run(export, asks, seed: seed).contents == expected, "seed \(seed)")
