@@ -16,14 +16,14 @@
 # The last line is always `N killed, N survived, N broken`. The exit status is 0 only when all that were to be tried were
 # killed. Logs: .build/logs/mutations/NAME.*.
 #
-#   NBDMOUNT_MUTATION_TIMEOUT   seconds that the tests of one mutation may take (150)
+#   NBDMOUNT_MUTATION_TIMEOUT   seconds that the tests of one mutation may take (120)
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 cd -- "$repo"
 
 folder=$repo/Fixtures/mutations
-limit=${NBDMOUNT_MUTATION_TIMEOUT:-150}
+limit=${NBDMOUNT_MUTATION_TIMEOUT:-120}
 mode=run names=() first=1 copy='' killed=0 survived=0 broken=0
 
 finish() {
@@ -100,7 +100,7 @@ build_copy() { swift build --package-path "$copy" --build-tests >"$1" 2>&1; }
 
 # All tests that are named must pass as long as nothing is wrong, or it would prove nothing that they fail.
 check_unmutated() {
-  local log=$logs/mutations/unmutated-$first regex list name
+  local log=$logs/mutations/unmutated-$$ regex list name
   build_copy "$log.build" || die "the tests do not build: $log.build"
   bin=$(swift build --package-path "$copy" --show-bin-path)
   list=$(list_tests "$bin")
@@ -114,6 +114,7 @@ check_unmutated() {
   }
   ! grep '➜ Test ' "$log.test" || die "some tests do not run on this machine: $log.test"
   sed -n '/Test run with/p' "$log.test"
+  rm -f -- "$log".*
 }
 
 # How the tests of a mutation ended, from their exit status and output.
@@ -196,7 +197,7 @@ main() {
   install_test_packages
   open_fuse_device
   mkdir -p "$logs/mutations"
-  say "Copying and building, then ${#names[@]} mutations at half a minute to a minute each"
+  say "Copying and building, then ${#names[@]} mutations of which most take less than ten seconds"
   make_copy
   check_unmutated
   for name in "${names[@]}"; do try "$name"; done

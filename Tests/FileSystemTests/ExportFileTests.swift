@@ -226,6 +226,21 @@ import Testing
     _ = try asked(file.seek(0, forData: true))
   }
 
+  /// Others may have written since.
+  @Test func anOpenForgetsWhereTheHolesAre() throws {
+    let (request, _) = try asked(file.seek(0, forData: true))
+    _ = file.proceed(request, .success, [extents([(100 * kib, true)])])
+    #expect(file.open(flags: O_RDONLY) == 0)
+    _ = try asked(file.seek(0, forData: true))
+  }
+
+  @Test func aWriteSetsTheModificationTime() throws {
+    file.layout.change(FileLayout.Change(modified: .at(timespec(tv_sec: 1, tv_nsec: 0))))
+    let (writing, _) = try asked(write(0, 512))
+    _ = file.proceed(writing, .success)
+    #expect(try #require(file.layout.attributes(of: file.layout.file, allocated: 0)).st_mtim.tv_sec > 1)
+  }
+
   @Test func whatIsWrittenTakesSpace() throws {
     file.allocation.add(extents([(100 * kib, true)]), within: 0..<100 * kib)
     let (writing, _) = try asked(write(0, 8192))

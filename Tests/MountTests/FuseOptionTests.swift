@@ -72,6 +72,23 @@ extension MountTests {
       }
     }
 
+    /// Names have a time of their own.
+    @Test(arguments: Client.perEngine)
+    func namesAreKeptForAsLongAsAskedFor(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        for (option, isKept) in [("attr_timeout=100,entry_timeout=0", false), ("attr_timeout=0,entry_timeout=100", true)] {
+          try await withMountedServer(Self.server, options: ["-d", "-o", option], by: client, in: directory) { mount in
+            try await mount.succeed(["stat", mount.file])
+            _ = try await questions(mount, 1)
+            let first = shown("LOOKUP", mount)
+            try await mount.succeed(["stat", mount.file])
+            _ = try await questions(mount, 2)
+            #expect((shown("LOOKUP", mount) == first) == isKept, "\(option)")
+          }
+        }
+      }
+    }
+
     /// How often the kernel has asked for the name or its attributes, after a removal, the `count`-th, that is refused: once that
     /// is on standard error, all before it is.
     private func questions(_ mount: Mount, _ count: Int) async throws -> Int {

@@ -48,8 +48,8 @@ import Testing
   }
 
   // OPT-091, SZ-017
-  @Test func withoutAdvertisedSizesTheDefaultsHold() throws {
-    #expect(try go(Server.infoExport(size: 777, flags: 1), Server.ack(7)).export?.blockSizes == .unadvertised)
+  @Test(arguments: [777, 1 << 20] as [UInt64]) func withoutAdvertisedSizesTheDefaultsHold(size: UInt64) throws {
+    #expect(try go(Server.infoExport(size: size, flags: 1), Server.ack(7)).export?.blockSizes == .unadvertised)
   }
 
   // SZ-025, as far as they are allowed: size, minimum, preferred, maximum.
