@@ -142,7 +142,7 @@ open_fuse_device() {
 # own_warnings LOG: prints the compiler's warnings about this repository's own files, once each, and fails
 # when there are none. Warnings of the dependencies are not ours to fix.
 own_warnings() {
-  grep -E "^(${repo}/(Sources|Tests|Benchmarks)/.*|Package.swift:.*|${repo}/Package.swift:.*): warning:|^warning: '${repo##*/}':" "$1" |
+  grep -E "^(${repo}/(Sources|Tests|Benchmarks|Fuzz)/.*|Package.swift:.*|${repo}/Package.swift:.*): warning:|^warning: '${repo##*/}':" "$1" |
     sort -u
 }
 

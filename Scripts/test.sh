@@ -146,5 +146,6 @@ phase "tests" run_tests "$@"
 # Whoever names tests wants those only.
 if [ "$#" -eq 0 ]; then
   phase "allocations" Benchmarks/check-allocations.sh
+  phase "fuzzing" Scripts/fuzz.sh --seconds 20
   [ "${CI:-}" != true ] || phase "fresh machine" Scripts/fresh.sh bookworm demo user
 fi

@@ -71,7 +71,7 @@ import Testing
           let again = try #require(SessionRecording(name: "", text: recording.text))
           #expect(again.events == recording.events)
           if TestSetting.text("NBD_RECORD") != nil {
-            let file = SessionRecordingTests.folder.appending(path: plan.name + ".txt")
+            let file = Fixtures.folder.appending(path: "Sessions/\(plan.name).txt")
             try recording.text.write(to: file, atomically: true, encoding: .utf8)
           }
         }

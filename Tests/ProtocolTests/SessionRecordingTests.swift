@@ -4,22 +4,14 @@ import Testing
 
 @testable import NBDProtocol
 
+extension SessionRecording: CustomTestStringConvertible { var testDescription: String { name } }
+
 /// Recorded sessions with real servers: Fixtures/Sessions, one file each. `Scripts/record-fixtures.sh` makes them anew.
 @Suite struct SessionRecordingTests {
-  static let folder = URL(filePath: #filePath).appending(path: "../../../Fixtures/Sessions").standardized
-
-  private static let files: [URL] = {
-    let files = (try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)) ?? []
-    return files.sorted { $0.path < $1.path }
-  }()
-
-  static let all: [SessionRecording] = files.compactMap { file in
-    guard let text = try? String(contentsOf: file, encoding: .utf8) else { return nil }
-    return SessionRecording(name: file.deletingPathExtension().lastPathComponent, text: text)
-  }
+  static let all = SessionRecording.all
 
   @Test func theRecordingsAreThereAndReadable() {
-    #expect(Self.all.map(\.testDescription) == Self.files.map { $0.deletingPathExtension().lastPathComponent })
+    #expect(Self.all.map(\.name) == Fixtures.texts(in: "Sessions").map(\.name))
     #expect(Self.all.count == 8)
   }
 

@@ -68,23 +68,6 @@ import Testing
     #expect(NBDURI(address: .tcp(host: "h", port: 1), exportName: String(repeating: "x", count: 4097)) == nil)
   }
 
-  /// Whatever the bytes, an answer comes: a value or an error, never a trap. The changes follow from the seed.
-  @Test(arguments: 0..<8) func mutatedURIsNeverTrap(seed: Int) {
-    var random = SplitMix(state: UInt64(seed))
-    for row in Self.corpus where row.uri.utf8.count < 500 && !row.uri.isEmpty {
-      for _ in 0..<40 {
-        var bytes = Array(row.uri.utf8)
-        for _ in 0...Int.random(in: 0..<3, using: &random) {
-          let place = Int.random(in: 0..<bytes.count, using: &random)
-          let byte = Array("%:/?#[]@&=+0Af\u{0}é".utf8).randomElement(using: &random) ?? 0
-          if Bool.random(using: &random) { bytes[place] = byte } else { bytes.insert(byte, at: place) }
-        }
-        guard let uri = try? NBDURI(String(decoding: bytes, as: UTF8.self)) else { continue }
-        #expect((try? NBDURI(uri.description)) == uri, "\(uri)")
-      }
-    }
-  }
-
   private func rendered(_ uri: NBDURI) -> String {
     var words: [String]
     switch uri.address {
@@ -111,17 +94,6 @@ import Testing
       (0x20..<0x7f).contains(byte)
         ? String(Unicode.Scalar(byte)) : "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
     }.joined()
-  }
-
-  private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var z = state
-      z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-      z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-      return z ^ (z >> 31)
-    }
   }
 }
 

@@ -1,8 +1,6 @@
 // The other end of the wire, in the transmission phase: requests taken apart and replies put together. The numbers are
 // written out here, so that a wrong constant in the library is seen.
 
-import Testing
-
 @testable import NBDProtocol
 
 /// A request as a server sees it.
@@ -109,10 +107,8 @@ enum Reply {
 }
 
 /// The two forms of chunks, for rules that both obey.
-enum ChunkForm: CaseIterable, CustomTestStringConvertible {
+enum ChunkForm: CaseIterable {
   case structured, extended
-
-  var testDescription: String { self == .structured ? "structured" : "extended" }
 
   static let none: UInt16 = 0
   static let offsetData: UInt16 = 1

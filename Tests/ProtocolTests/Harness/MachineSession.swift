@@ -1,5 +1,3 @@
-import Testing
-
 @testable import NBDProtocol
 
 /// An operation to be tried on a machine.
@@ -167,8 +165,11 @@ struct MachineSession: ~Copyable {
   }
 
   mutating func drain() {
+    var events = 0
     do {
       while let event = try machine.next() {
+        events += 1
+        if events > Self.eventsAtOnce { return fault("more than \(Self.eventsAtOnce) events without another byte") }
         switch event {
         case .completed(let completion): note(completion)
         case .needsBuffer(let command, let token, let length):
@@ -183,7 +184,7 @@ struct MachineSession: ~Copyable {
   private mutating func note(_ completion: Completion) {
     let number = Int(completion.token.value)
     guard completion.token.origin == .source, outcomes.indices.contains(number) else {
-      Issue.record("a completion for nobody: \(completion)")
+      fault("a completion for nobody: \(completion)")
       return
     }
     outcomes[number].append(completion.outcome)
@@ -193,7 +194,7 @@ struct MachineSession: ~Copyable {
         completion.data.map { Array(UnsafeRawBufferPointer(start: $0, count: Int(ask.length))) } ?? buffers[number]?.bytes
     }
     if ask.command == .blockStatus { extents[number] = machine.takeExtents(completion.token) }
-    #expect(buffers[number]?.isIntact != false, "memory beside the buffer was written")
+    if buffers[number]?.isIntact == false { fault("memory beside the buffer was written") }
     // The caller's memory is its own again, and is gone.
     if completion.outcome != .connectionLost { buffers[number] = nil }
   }
@@ -204,6 +205,11 @@ struct MachineSession: ~Copyable {
     return machine.input.count >= machine.needed || machine.extentsHeld > Limits.extentsHeld + machine.load
       || machine.coverage.count > machine.load || machine.statusReplies.count > machine.load
   }
+
+  /// All events that the bytes of a receive buffer and the commands in flight can amount to, and more.
+  private static let eventsAtOnce = 100_000
+
+  var result: SessionResult { SessionResult(outcomes: outcomes, data: data, extents: extents, violation: violation) }
 
   /// The connection ends.
   mutating func fail() {
@@ -221,77 +227,4 @@ struct SessionResult: Equatable {
   var violation: ProtocolViolation?
 
   var outcome: Outcome? { outcomes.first?.first }
-}
-
-/// One exchange: submits `asks`, lets `reply` make the server's bytes of the requests, and returns what came of it, after checking
-/// that it is the same however the bytes are cut (in two at some offsets, or at each with `everyCut`), and whether or not reads have buffers, and that each operation ends once.
-@discardableResult
-func exchange(
-  _ export: Export, _ asks: [Ask], everyCut: Bool = false, sourceLocation: SourceLocation = #_sourceLocation,
-  reply: ([SeenRequest]) -> [UInt8]
-) -> SessionResult {
-  func run(_ isBufferless: Bool, _ cut: ([UInt8]) -> [ArraySlice<UInt8>]) -> (SessionResult, Int) {
-    var session = MachineSession(export, isBufferless: isBufferless)
-    for ask in asks { session.submit(ask) }
-    let bytes = reply(session.requests())
-    for piece in cut(bytes) { session.receive(piece) }
-    let result = SessionResult(
-      outcomes: session.outcomes, data: session.data, extents: session.extents, violation: session.violation)
-    session.fail()
-    for (number, outcomes) in session.outcomes.enumerated() {
-      #expect(outcomes.count == 1, "operation \(number) ended as \(outcomes)", sourceLocation: sourceLocation)
-    }
-    return (result, bytes.count)
-  }
-
-  let (whole, count) = run(false) { [$0[...]] }
-  for isBufferless in [false, true] {
-    func same(_ what: String, _ cut: ([UInt8]) -> [ArraySlice<UInt8>]) {
-      let (other, _) = run(isBufferless, cut)
-      #expect(other == whole, "\(what), bufferless \(isBufferless)", sourceLocation: sourceLocation)
-    }
-    same("whole") { [$0[...]] }
-    // Byte by byte, or where that would take long, in many pieces of an odd size.
-    let step = count > 8192 ? 1009 : 1
-    same("in pieces of \(step)") { bytes in
-      stride(from: 0, to: bytes.count, by: step).map { bytes[$0..<min($0 + step, bytes.count)] }
-    }
-    for offset in stride(from: 1, to: count, by: everyCut ? max(1, count / 400) : max(1, count / 7)) {
-      same("cut at \(offset)") { [$0[..<offset], $0[offset...]] }
-    }
-  }
-  return whole
-}
-
-extension Operation {
-  /// An operation to be checked and not to be carried out.
-  static func unsent(_ command: Command, flags: CommandFlags = [], offset: UInt64 = 0, length: UInt64 = 0) -> Operation {
-    Operation(
-      command, flags: flags, offset: offset, length: length, buffer: UnsafeMutableRawPointer(bitPattern: 4096),
-      token: Token(.source, 0))
-  }
-}
-
-extension Export {
-  /// An export for tests of the transmission phase.
-  static func test(
-    _ replies: ReplyForm = .structured, size: UInt64 = 1 << 20, flags: TransmissionFlags = .everything,
-    minimum: UInt32 = 1, maximum: UInt32 = 1 << 25, contexts: [UInt32] = [7]
-  ) -> Export {
-    Export(
-      name: "", size: size, flags: flags,
-      blockSizes: BlockSizes(minimum: minimum, preferred: max(minimum, 4096), maximumPayload: maximum),
-      contexts: replies == .simple ? [] : contexts.map { MetadataContext(id: $0, name: "test:\($0)") }, replies: replies)
-  }
-
-  static func chunked(_ form: ChunkForm, size: UInt64 = 1 << 20, contexts: [UInt32] = [7]) -> Export {
-    test(form == .structured ? .structured : .extended, size: size, contexts: contexts)
-  }
-}
-
-extension TransmissionFlags {
-  /// All that an export can advertise, but read-only.
-  static let everything: TransmissionFlags = [
-    .hasFlags, .sendFlush, .sendFUA, .sendTrim, .sendWriteZeroes, .sendDF, .canMultiConn, .sendCache, .sendFastZero,
-  ]
 }

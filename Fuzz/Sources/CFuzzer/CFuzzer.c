@@ -1,0 +1,2 @@
+/// CFuzzer: see include/CFuzzer.h.
+#include "CFuzzer.h"
