@@ -46,7 +46,7 @@ struct NBDMountCommand {
       }
       let readiness = Readiness(pipe)
       Diagnostics.bootstrap(verbose: configuration.isVerbose)
-      Surroundings.becomeIOFlusher()
+      try MemoryPressure.prepare(locksMemory: configuration.locksMemory)
       Diagnostics.startThread()
       return try MountRunner(configuration: configuration).run(readiness)
     } catch {

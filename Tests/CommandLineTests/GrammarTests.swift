@@ -51,7 +51,8 @@ private func configuration(_ line: String) throws -> MountConfiguration {
           server: .uri("nbd://h"), exportName: nil, mountpoint: "dir",
           connections: min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))), isReadOnly: false,
           engine: .reactor, cache: nil, fuse: FuseOptions(), debugsFuse: false, isSingleThreaded: false,
-          isVerbose: false, pidFile: nil, runsInBackground: false, busyPollMicroseconds: nil, readAhead: nil))
+          isVerbose: false, pidFile: nil, runsInBackground: false, busyPollMicroseconds: nil, readAhead: nil,
+          locksMemory: false))
   }
 
   @Test(arguments: [
@@ -70,10 +71,10 @@ private func configuration(_ line: String) throws -> MountConfiguration {
 
   @Test func ourOwnOptions() throws {
     let result = try configuration(
-      "--export disk --engine threads --cache writethrough --background --busy-poll-us 20 --read-ahead 1M d --unix s")
+      "--export disk --engine threads --cache writethrough --background --busy-poll-us 20 --read-ahead 1M --mlock d --unix s")
     #expect(result.exportName == "disk")
     #expect(result.engine == .threads && result.cache == .writethrough)
-    #expect(result.runsInBackground)
+    #expect(result.runsInBackground && result.locksMemory)
     #expect(result.busyPollMicroseconds == 20 && result.readAhead == 1 << 20)
     #expect(try configuration("--cache none d nbd://h").cache == CacheMode.none)
     #expect(try configuration("-o direct_io d nbd://h").cache == CacheMode.none)

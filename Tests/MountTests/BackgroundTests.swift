@@ -114,6 +114,19 @@ extension MountTests {
       }
     }
 
+    @Test(arguments: Client.perEngine)
+    func theMemoryOfTheProcessThatServesIsLocked(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
+          try await withBackground([server.uri(), "--mlock"], by: client, in: directory) { _, process in
+            let status = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+            let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmLck:") })
+            #expect(Int(line.filter(\.isNumber)) ?? 0 > 0)
+          }
+        }
+      }
+    }
+
     /// Not the process that it started: the one that serves, whose number it needs.
     @Test(arguments: Client.perEngine)
     func theServiceManagerHearsOfTheProcessThatServes(_ client: Client) async throws {

@@ -68,26 +68,6 @@ extension MountTests {
       }
     }
 
-    /// `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` of the kernel, on each thread. It takes CAP_SYS_RESOURCE, which a container
-    /// may not have; then -v says so.
-    @Test(arguments: Client.perEngine)
-    func everyThreadIsAnIOFlusherWhereThatIsAllowed(_ client: Client) async throws {
-      try await withTemporaryDirectory { directory in
-        try await withMountedServer(.nbdkit(["memory", "1M"]), options: ["-v"], by: client, in: directory) { mount in
-          try await mount.succeed(["cat", mount.file])
-          let isRefused = mount.process.stderr.contains("PR_SET_IO_FLUSHER): Operation not permitted")
-          let tasks = "/proc/\(mount.process.pid)/task"
-          for thread in try FileManager.default.contentsOfDirectory(atPath: tasks) {
-            // A thread may end while we look. The name is in parentheses, and may hold blanks.
-            guard let line = try? String(contentsOfFile: "\(tasks)/\(thread)/stat", encoding: .utf8) else { continue }
-            let fields = line.split(separator: ")").last?.split(separator: " ") ?? []
-            let flags = try #require(fields.count > 6 ? UInt64(fields[6]) : nil)
-            #expect(flags & 0x0018_0000 == (isRefused ? 0 : 0x0018_0000), "\(line)")
-          }
-        }
-      }
-    }
-
     /// SIGXFSZ would end the process with the mount in place.
     @Test(arguments: Client.perEngine)
     func aLimitOnFileSizesIsAnErrorOfThePidFile(_ client: Client) async throws {

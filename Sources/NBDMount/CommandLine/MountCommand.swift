@@ -60,6 +60,9 @@ struct MountCommand: ParsableCommand {
     help: ArgumentHelp("Microseconds to poll before sleeping; 0: off.", valueName: "N"))
   var busyPoll: Int?
 
+  @Flag(help: "Keep nbdmount's own memory from being paged out.")
+  var mlock = false
+
   @Flag(help: "Return when the mount is ready.")
   var background = false
 
@@ -133,7 +136,7 @@ struct MountCommand: ParsableCommand {
       engine: engine, cache: cache ?? (fuse.directIO ? CacheMode.none : nil), fuse: fuse,
       debugsFuse: debug || fuse.debug, isSingleThreaded: singleThread, isVerbose: verbose || debug,
       pidFile: pidFile, runsInBackground: background && !debug && !foreground,
-      busyPollMicroseconds: busyPoll, readAhead: readAhead?.bytes)
+      busyPollMicroseconds: busyPoll, readAhead: readAhead?.bytes, locksMemory: mlock)
   }
 }
 

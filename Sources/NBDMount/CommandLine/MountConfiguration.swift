@@ -36,6 +36,8 @@ struct MountConfiguration: Hashable, Sendable {
   var busyPollMicroseconds: Int?
   /// The mount's read-ahead in bytes; nil is nbdmount's own choice.
   var readAhead: Int?
+  /// `--mlock`.
+  var locksMemory: Bool
 }
 
 /// A command line that makes no sense; one line for a person.

@@ -22,6 +22,7 @@ enum OptionSpelling {
     Option("--read-ahead", takesValue: true),
     Option("--engine", takesValue: true),
     Option("--busy-poll-us", takesValue: true),
+    Option("--mlock"),
     Option("--background"),
     Option("-P", "--pid-file", "--pidfile", takesValue: true),
     Option("-o", takesValue: true),

@@ -1,10 +1,8 @@
 import CLinux
 import Glibc
-import Logging
 import NBDProtocol
-import SystemPackage
 
-/// What whoever starts us may have left odd, and what the kernel has to know about a process that serves a file system.
+/// What whoever starts us may have left odd.
 enum Surroundings {
   /// Bytes of stack that a thread needs, reading the command line most of all.
   static let smallestStack: rlim_t = 512 << 10
@@ -40,14 +38,5 @@ enum Surroundings {
     pthread_attr_setstacksize(&attributes, Int(smallestStack))
     pthread_setattr_default_np(&attributes)
     pthread_attr_destroy(&attributes)
-  }
-
-  /// Tells the kernel that this process and its children carry out what others write: it then neither waits for our own
-  /// mount to get us memory, nor throttles us for the dirty pages that we are there to write back. Before the threads that
-  /// serve are made, which inherit it.
-  static func becomeIOFlusher() {
-    if clinux_set_io_flusher() != 0 {
-      Logger(label: "nbdmount").debug("cannot become an I/O flusher (PR_SET_IO_FLUSHER): \(Errno(rawValue: errno))")
-    }
   }
 }
