@@ -38,8 +38,28 @@ detach_loop_devices() {
     while IFS= read -r device; do losetup --detach "$device"; done
 }
 
+# Control groups that a command made in those it mounted at its TMPDIR/cgroup. One can go when its processes have gone.
+remove_control_groups() {
+  local folder rounds
+  for folder in "$scratch"/cgroup/nbdmount-*/; do
+    for ((rounds = 0; rounds < 100; rounds++)); do
+      [ -d "$folder" ] || break
+      rmdir -- "$folder" || sleep 0.05
+    done
+  done
+} 2>/dev/null
+
+# Aborts the FUSE mounts: frees those who wait for a daemon that is stuck itself, and so could not even be killed.
+abort_mounts() {
+  local number
+  awk -v path="$scratch/" 'index($5, path) == 1 && / - fuse[. ]/ { sub(/.*:/, "", $3); print $3 }' /proc/self/mountinfo |
+    while IFS= read -r number; do printf '1\n' >"$connections/$number/abort"; done
+} 2>/dev/null
+
 clean_up() {
+  abort_mounts
   kill_all
+  remove_control_groups
   detach_loop_devices
   mounts_below "$scratch" | while IFS= read -r point; do umount --lazy -- "$point"; done
   rm -rf --one-file-system -- "$scratch"

@@ -5,7 +5,7 @@
 #   Scripts/test.sh --filter REGEX   the tests whose names match (other arguments, too, go to the test runner)
 #
 # The last line is always `N passed, N failed`. The exit status is 0 only when every test passed, at least one
-# ran, and nothing was skipped. Logs: .build/logs/*.log.
+# ran, and nothing was skipped. What Scripts/loop.sh cannot run on this machine, it says. Logs: .build/logs/*.log.
 #
 #   NBDMOUNT_TEST_TIMEOUT   seconds that the whole test run may take (2700)
 #   CI=true                 ends with Scripts/fresh.sh
@@ -146,6 +146,7 @@ phase "tests" run_tests "$@"
 # Whoever names tests wants those only.
 if [ "$#" -eq 0 ]; then
   phase "allocations" Benchmarks/check-allocations.sh
+  phase "memory pressure" env NBDMOUNT="$NBDMOUNT" Scripts/loop.sh --minutes 1
   phase "fuzzing" Scripts/fuzz.sh --seconds 20
   [ "${CI:-}" != true ] || phase "fresh machine" Scripts/fresh.sh bookworm demo user
 fi

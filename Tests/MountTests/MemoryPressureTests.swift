@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 extension MountTests {
-  /// What nbdmount asks of the kernel for when memory is short.
+  /// What nbdmount asks of the kernel for when memory is short. That it helps is what Scripts/loop.sh shows.
   @Suite struct MemoryPressureTests {
     /// `PF_MEMALLOC_NOIO` and `PF_LOCAL_THROTTLE` of the kernel's <linux/sched.h>: what PR_SET_IO_FLUSHER sets.
     static let flusherFlags: UInt64 = 0x0018_0000
