@@ -21,5 +21,25 @@ extension MountTests {
         }
       }
     }
+
+    /// The server's own words are for whoever looks after it: on standard error, once for each error.
+    @Test(arguments: Client.all) func theServersWordsAreOnStandardError(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try await Pattern.file("image", size: 1 << 20, in: directory)
+        let server = ServerKind.qemuNBD([
+          "--image-opts",
+          "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename=\(image),"
+            + "file.inject-error.0.event=none,file.inject-error.0.iotype=write,file.inject-error.0.errno=28",
+        ])
+        try await withMountedServer(server, by: client, in: directory) { mount in
+          let output = try await mount.run([
+            "dd", "if=/dev/zero", "of=\(mount.file)", "bs=4k", "count=1", "conv=notrunc", "oflag=direct",
+          ])
+          #expect(output.stderr.contains("No space left on device"), "\(output)")
+          let line = "warning: the server answered NBD_CMD_WRITE of 4096 bytes at 0 with NBD_ENOSPC: writing to file failed"
+          try await poll("the warning", within: .seconds(20)) { mount.process.stderr.contains(line) }
+        }
+      }
+    }
   }
 }

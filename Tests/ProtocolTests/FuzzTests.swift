@@ -9,7 +9,7 @@ import Testing
 /// Each mutation follows from its seed, which a failure names. `NBD_FUZZ_CASES` asks for more of them, and `NBD_FUZZ_SEED` for a
 /// first one.
 @Suite struct FuzzTests {
-  private static let cases = TestSetting.number("NBD_FUZZ_CASES") ?? 100
+  private static let cases = TestSetting.number("NBD_FUZZ_CASES") ?? 300
   private static let first = TestSetting.number("NBD_FUZZ_SEED") ?? 0
 
   @Test(arguments: FuzzTarget.allCases) func theSeedsAreThereAndBreakNothing(target: FuzzTarget) {

@@ -71,6 +71,8 @@ struct MountedExport: Sendable {
       self.handler = handler
       self.session = session
     }
+    // Programs get a number; who looks after the server wants its words.
+    for reactor in connections.reactors { reactor.reportErrors { Diagnostics.warning("\($0)") } }
     do throws(NBDError) {
       if case .threads = configuration.engine { try startWorkers() }
       try startScan()

@@ -42,6 +42,7 @@ package final class Reactor: Sendable {
   private let isLost = Atomic<Bool>(false)
   private let stopRequested = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
+  private let errorReport = Mutex<(@Sendable (ErrorReply) -> Void)?>(nil)
   let patience: Int
   private let busyPollNanoseconds: UInt64
   /// Nanoseconds for which what was sent over a connection that we gave up stays in doubt, unless the server closes it before.
@@ -134,6 +135,11 @@ package final class Reactor: Sendable {
     state.withLock { if $0 == .running { $0 = .lost(error) } }
     isLost.store(true, ordering: .releasing)
   }
+
+  /// Has `report` told of what the server answers commands with that fail, on the reactor's thread, which it may not keep.
+  package func reportErrors(_ report: @escaping @Sendable (ErrorReply) -> Void) { errorReport.withLock { $0 = report } }
+
+  func tell(_ error: ErrorReply) { errorReport.withLock { $0 }?(error) }
 
   func stopped() {
     state.withLock { if $0 == .running { $0 = .stopped } }

@@ -126,6 +126,7 @@ package struct ReactorLoop: ~Copyable {
         }
       }
       noticeShutdown()
+      if let error = connection.machine.takeErrorReply() { reactor.tell(error) }
     } catch {
       lose(.violation(error))
     }

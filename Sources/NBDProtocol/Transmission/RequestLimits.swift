@@ -85,23 +85,30 @@ struct RequestLimits {
     return (start, operation.command == .cache ? end - start : min(end - start, status))
   }
 
-  /// Learns from the error of `command`. True where the server may have found it too large, and the range is to be tried again in
-  /// smaller commands: it "MAY reply NBD_EOVERFLOW or NBD_EINVAL if the oversize request would require too many server
-  /// resources" (*Size constraints*). So one command pays for all.
-  mutating func lower(for command: CommandSlot) -> Bool {
+  /// The server may have found `command` too large: it "MAY reply NBD_EOVERFLOW or NBD_EINVAL if the oversize request would
+  /// require too many server resources" (*Size constraints*).
+  func mayBeTooLarge(_ command: CommandSlot) -> Bool {
     switch command.command {
     case .trim, .writeZeroes:
-      let mayBeTooLarge = command.error == .overflow || command.error == .invalidArgument
-      guard mayBeTooLarge, command.length > payload else { return false }
-      effect = payload
+      (command.error == .overflow || command.error == .invalidArgument) && command.length > payload
     case .read:
       // With NBD_CMD_FLAG_DF the same error means that one chunk cannot hold the data, which the caller asked to know.
-      let smallest = max(block, TransmissionMachine.largestInPlace)
-      guard command.error == .overflow, !command.flags.contains(.dontFragment), command.length > smallest else {
-        return false
-      }
-      read = min(read, max(alignedDown(command.length / 2), smallest))
-    case .write, .cache, .flush, .blockStatus, .disconnect: return false
+      command.error == .overflow && !command.flags.contains(.dontFragment) && command.length > smallestRead
+    case .write, .cache, .flush, .blockStatus, .disconnect: false
+    }
+  }
+
+  /// Bytes below which no read is split.
+  private var smallestRead: UInt64 { max(block, TransmissionMachine.largestInPlace) }
+
+  /// Learns from the error of `command`. True where ``mayBeTooLarge(_:)``: the range is to be tried again in smaller commands.
+  /// So one command pays for all.
+  mutating func lower(for command: CommandSlot) -> Bool {
+    guard mayBeTooLarge(command) else { return false }
+    if command.command == .read {
+      read = min(read, max(alignedDown(command.length / 2), smallestRead))
+    } else {
+      effect = payload
     }
     return true
   }

@@ -157,6 +157,7 @@ extension TransmissionMachine {
     guard slot.pointee.errorChunks <= Limits.errorChunks else {
       throw ProtocolViolation("one reply carries more than \(Limits.errorChunks) error chunks")
     }
+    keepText(chunk.message, of: index)
     fail(slot, chunk.code)
     input.consume(size + length)
     return header.flags.contains(.done) ? try finishReply(index) : .advanced

@@ -49,6 +49,10 @@ package struct TransmissionMachine: ~Copyable {
   /// Completions that did not come from the reply that is being parsed.
   var finished: [Completion] = []
   var finishedTaken = 0
+  /// What the server says about a command that has failed and has not ended, and which.
+  var errorText: (command: Int, text: String)?
+  /// See ``takeErrorReply()``.
+  var errorReply: ErrorReply?
   /// Commands that were answered before their payload had left.
   var unsentReplied: [Int] = []
   /// Out-of-order reads, by command.
@@ -263,6 +267,7 @@ package struct TransmissionMachine: ~Copyable {
 
   private mutating func completeRarely(_ index: Int, _ slot: CommandSlot) -> Completion? {
     let outcome: Outcome = slot.error.rawValue == 0 ? .success : .failed(slot.error)
+    noteError(index, slot)
     let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
     if let status { extentsHeld -= status.count }
     if slot.purpose != .whole { return completePiece(slot, outcome) }
