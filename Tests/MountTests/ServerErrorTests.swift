@@ -1,3 +1,5 @@
+import Foundation
+import Glibc
 import TestSupport
 import Testing
 
@@ -38,6 +40,38 @@ extension MountTests {
           #expect(output.stderr.contains("No space left on device"), "\(output)")
           let line = "warning: the server answered NBD_CMD_WRITE of 4096 bytes at 0 with NBD_ENOSPC: writing to file failed"
           try await poll("the warning", within: .seconds(20)) { mount.process.stderr.contains(line) }
+        }
+      }
+    }
+
+    /// Whatever number of reads fails, standard error stays readable.
+    @Test(arguments: Client.perEngine) func manyErrorsAreAFewLines(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let server = ServerKind.nbdkit(["--filter=error", "memory", "8M", "error-pread=EIO", "error-pread-rate=100%"])
+        try await withMountedServer(server, by: client, in: directory) { mount in
+          let reads = ["if=\(mount.file)", "of=/dev/null", "bs=4k", "count=2000", "iflag=direct", "conv=noerror"]
+          let output = try await mount.run(["dd"] + reads)
+          #expect(output.stderr.contains("Input/output error"), "\(output)")
+          let line = "the server answered NBD_CMD_READ"
+          try await poll("a warning", within: .seconds(20)) { mount.process.stderr.contains(line) }
+          // 20 in 10 s, and it takes less than 50 s.
+          #expect(mount.process.stderr.components(separatedBy: line).count < 100)
+        }
+      }
+    }
+
+    /// The image has become shorter behind the server's back: what is not there is an error, and never zeros.
+    @Test(arguments: Client.perEngine) func whatTheServerHasLostIsAnError(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try await Pattern.file("image", size: 1 << 20, in: directory)
+        try await withMountedServer(.nbdkit(["file", image]), by: client, in: directory) { mount in
+          func read(_ block: Int) async throws -> CommandOutput {
+            try await mount.run(["dd", "if=\(mount.file)", "of=/dev/null", "bs=4k", "skip=\(block)", "count=1", "iflag=direct"])
+          }
+          #expect(try await read(200).succeeded)
+          #expect(truncate(image, 512 << 10) == 0)
+          #expect(try await read(200).stderr.contains("Input/output error"))
+          #expect(try await read(100).succeeded, "what is there is read")
         }
       }
     }
