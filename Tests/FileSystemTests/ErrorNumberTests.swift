@@ -24,7 +24,7 @@ import Testing
   /// own word for a daemon that is dead; and those above 511, which are no errors to FUSE.
   @Test func allOthersAreInvalid() {
     let known = Set(Self.known.map(\.server))
-    let others = Array(2..<600) + [1 << 16, 1 << 31, .max]
+    let others: [UInt32] = Array(2..<600) + [1 << 16, 1 << 31, .max]
     for server in others where !known.contains(server) {
       #expect(Outcome.failed(NBDErrorCode(rawValue: server)).errno == EINVAL, "error \(server)")
     }
