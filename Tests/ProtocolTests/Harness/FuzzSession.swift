@@ -9,8 +9,12 @@ func fuzzSession(_ input: FuzzInput) {
   let piece = Int(input.byte())
   let script = SessionScript(&input)
   let whole = play(script, piece: 0, isBufferless: false)
-  if piece > 0, play(script, piece: piece, isBufferless: false) != whole { fault("in pieces of \(piece) bytes it ends otherwise") }
-  if play(script, piece: piece, isBufferless: true) != whole { fault("without buffers it ends otherwise") }
+  for isBufferless in [false, true] where piece > 0 || isBufferless {
+    let other = play(script, piece: piece, isBufferless: isBufferless)
+    if other != whole {
+      fault("in pieces of \(piece) bytes, \(isBufferless ? "without" : "with") buffers: \(text(other)), and whole: \(text(whole))")
+    }
+  }
 }
 
 /// What a session came to, the negotiation included.
@@ -18,6 +22,8 @@ private struct SessionEnd: Equatable {
   var error: NBDError?
   var result: SessionResult?
 }
+
+private func text(_ end: SessionEnd?) -> String { end.map { "\($0)" } ?? "nothing" }
 
 private func play(_ script: SessionScript, piece: Int, isBufferless: Bool) -> SessionEnd? {
   guard var player = try? SessionPlayer(exportName: "", isBufferless: isBufferless) else { return nil }
