@@ -31,7 +31,7 @@ private func submit(_ server: inout FakeServer, _ command: Command, _ length: In
     let accepted = server.machine.submit(
       Operation(
         command, offset: UInt64(number * length), length: UInt64(length),
-        buffer: command == .write || buffered ? server.payload : nil, copiesPayload: command == .write,
+        buffer: command == .write || buffered ? server.payload : nil,
         token: Token(.source, UInt(number))))
     precondition(accepted, "the machine had no room")
   }

@@ -82,7 +82,7 @@ struct SourceSession: ~Copyable {
     try #require(kernel.answer()?.error == 0)
     let source = try engine.makeSource(session, handler)
     source.bindToThread()
-    let reactor = try Reactor(export, RangeGate(minimumBlock: 1))
+    let reactor = try Reactor(export, RangeGate(minimumBlock: 1), Link())
     var sockets: [Int32] = [-1, -1]
     try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &sockets) == 0)
     close(sockets[1])

@@ -59,7 +59,7 @@ extension MountTests {
       try await withTemporaryDirectory { directory in
         let source = try await Pattern.file("source", size: mib, in: directory)
         try await withServer(.nbdkit(["memory", "1M"]), in: directory) { server in
-          try await client.mount(server, in: directory) { mount in
+          try await client.mount(server, options: ["--reconnect-timeout", "0"], in: directory) { mount in
             try await withWriter(of: source, on: mount) { _ in
               try await server.crash()
               _ = try await mount.end(SIGTERM, within: .seconds(10))

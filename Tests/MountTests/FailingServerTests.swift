@@ -186,7 +186,7 @@ extension MountTests {
 }
 
 /// What makes `nbdmount` fail requests at once when the server goes, instead of waiting for it to come back.
-private let givingUpAtOnce: [String] = []
+private let givingUpAtOnce = ["--reconnect-timeout", "0"]
 
 /// A read that has to ask the server.
 private func read(_ mount: Mount, flag: String = "direct") -> [String] {

@@ -158,8 +158,8 @@ import Testing
         if connection.number == 0 { _ = connection.request() } else { connection.serve() }
       }
       let client = try server.client(connections: 2)
-      #expect(failure { () throws(NBDError) in try client.flush() } != nil)
-      for _ in 0..<10 { try client.flush() }
+      // The other connection carries out what the lost one could not.
+      for _ in 0..<11 { try client.flush() }
       #expect(client.failure == nil)
       client.close()
     }

@@ -59,7 +59,9 @@ import Testing
   private func drive(_ client: OwnedDescriptorBox, leftover: [UInt8] = []) throws -> ConnectionSet {
     let socket = OwnedDescriptor(dup(client.number))
     let connection = NegotiatedConnection(Channel(socket), .test(.simple, size: 64 << 20), leftover: leftover, notes: [])
-    return try ConnectionSet([connection], patience: 500)
+    var timing = Reactor.Timing()
+    timing.patience = 500
+    return try ConnectionSet([connection], timing)
   }
 
   /// From here on the socket's kernel drops what comes for it and answers nothing, as if its machine had lost its power.

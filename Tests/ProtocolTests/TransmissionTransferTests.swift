@@ -233,25 +233,4 @@ import Testing
     #expect(result.data[0] == Array(pattern(1 << 20)[1000..<51_000]))
     #expect(result.data[1] == Array(pattern(1 << 20)[513...513]))
   }
-
-  // `copiesPayload`: the caller's buffer is free as soon as the operation is submitted
-  @Test(arguments: [(1, 1 << 25), (512, 1 << 25), (1, 4096)] as [(UInt32, UInt32)]) func aCopiedPayloadMayChangeAfterSubmit(
-    block: UInt32, maximum: UInt32
-  ) throws {
-    for count in [100, 100_000, 600_000] {
-      let export = Export.test(.simple, minimum: block, maximum: maximum)
-      var server = ModelServer(export, contents: zeros(1 << 20))
-      var session = MachineSession(export)
-      let number = session.submit(
-        Ask(command: .write, offset: 7, length: UInt64(count), payload: pattern(count), copiesPayload: true))
-      let write = try #require(number, "refused \(count)")
-      session.buffers[write]?.fill(zeros(count))
-      while session.outcomes[write].isEmpty {
-        let requests = session.requests()
-        try #require(!requests.isEmpty)
-        for request in requests { session.receive(server.execute(request)) }
-      }
-      #expect(Array(server.contents[7..<7 + count]) == pattern(count), "\(count) bytes")
-    }
-  }
 }

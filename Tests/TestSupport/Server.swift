@@ -60,14 +60,13 @@ public final class Server: Sendable {
 /// What to start as a server; ``withServer(_:over:in:_:)`` starts it.
 public struct ServerKind: Sendable, CustomStringConvertible {
   public let description: String
-  let start: @Sendable (Transport, TemporaryDirectory) async throws -> Server
+  let start: @Sendable (Endpoint, TemporaryDirectory) async throws -> Server
 
   /// nbdkit in the foreground with the given filters, plugin and parameters.
   ///
   /// - Parameter program: what to run instead of `nbdkit`.
   public static func nbdkit(_ arguments: [String], program: String = "nbdkit") -> ServerKind {
-    ServerKind(description: "nbdkit \(arguments.joined(separator: " "))") { transport, directory in
-      let endpoint = try makeEndpoint(transport, directory)
+    ServerKind(description: "nbdkit \(arguments.joined(separator: " "))") { endpoint, directory in
       let pidFile = uniquePath(directory, "pid")
       let address =
         switch endpoint {
@@ -81,8 +80,7 @@ public struct ServerKind: Sendable, CustomStringConvertible {
 
   /// qemu-nbd for any number of clients, one after another and at once.
   public static func qemuNBD(_ arguments: [String], program: String = "qemu-nbd") -> ServerKind {
-    ServerKind(description: "qemu-nbd \(arguments.joined(separator: " "))") { transport, directory in
-      let endpoint = try makeEndpoint(transport, directory)
+    ServerKind(description: "qemu-nbd \(arguments.joined(separator: " "))") { endpoint, directory in
       let pidFile = uniquePath(directory, "pid")
       let address =
         switch endpoint {
@@ -99,8 +97,7 @@ public struct ServerKind: Sendable, CustomStringConvertible {
   public static func nbdServer(
     image: String, options: [String] = ["flush = true", "fua = true", "trim = true"], program: String = "nbd-server"
   ) -> ServerKind {
-    ServerKind(description: "nbd-server") { transport, directory in
-      let endpoint = try makeEndpoint(transport, directory)
+    ServerKind(description: "nbd-server") { endpoint, directory in
       let pidFile = uniquePath(directory, "pid")
       let address =
         switch endpoint {
@@ -128,7 +125,7 @@ public struct ServerKind: Sendable, CustomStringConvertible {
     }
   }
 
-  private static func makeEndpoint(_ transport: Transport, _ directory: TemporaryDirectory) throws -> Endpoint {
+  static func makeEndpoint(_ transport: Transport, _ directory: TemporaryDirectory) throws -> Endpoint {
     switch transport {
     case .unix: .unix(path: uniquePath(directory, "sock"))
     case .tcp: .tcp(port: try Endpoint.freePort())
@@ -151,12 +148,15 @@ public struct ServerKind: Sendable, CustomStringConvertible {
 }
 
 /// Runs `body` with a server that accepts connections, and stops it on every way out.
+///
+/// - Parameter endpoint: where another one was, that is gone; nil for a new place.
 @discardableResult
 public func withServer<R>(
-  _ kind: ServerKind, over transport: Transport = .unix, in directory: TemporaryDirectory,
+  _ kind: ServerKind, over transport: Transport = .unix, at endpoint: Endpoint? = nil, in directory: TemporaryDirectory,
   _ body: (Server) async throws -> R
 ) async throws -> R {
-  let server = try await kind.start(transport, directory)
+  if case .unix(let path) = endpoint { unlink(path) }
+  let server = try await kind.start(try endpoint ?? ServerKind.makeEndpoint(transport, directory), directory)
   do {
     let result = try await body(server)
     await server.stop()

@@ -63,6 +63,24 @@ struct MountCommand: ParsableCommand {
   @Flag(help: "Keep nbdmount's own memory from being paged out.")
   var mlock = false
 
+  @Option(help: ArgumentHelp("Wait for a lost server: 2m (default), forever, 0.", valueName: "TIME"))
+  var reconnectTimeout: TimeSpan?
+
+  @Option(help: ArgumentHelp("Try the first connection for so long.", valueName: "TIME"))
+  var openTimeout: TimeSpan?
+
+  @Option(help: ArgumentHelp("Give up a server that is silent for so long.", valueName: "TIME"))
+  var ioTimeout: TimeSpan?
+
+  @Option(help: ArgumentHelp("Until a server given up writes nothing more: 60.", valueName: "TIME"))
+  var quiesce: TimeSpan?
+
+  @Option(help: ArgumentHelp("Written data to keep until flushed: 64M; 0: none.", valueName: "SIZE"))
+  var writeLog: ByteSize?
+
+  @Option(help: ArgumentHelp("Another way to the export, when this one is lost.", valueName: "URI"))
+  var failover: [String] = []
+
   @Flag(help: "Return when the mount is ready.")
   var background = false
 
@@ -129,6 +147,14 @@ struct MountCommand: ParsableCommand {
     if let exportName, exportName.utf8.count > 4096 { throw UsageError("--export is longer than 4096 bytes") }
     let fuse = try FuseOptions(arguments: mountOptions)
     if fuse.usesIOUring, engine == .reactor { throw UsageError("-o io_uring needs --engine threads") }
+    if let time = ioTimeout?.nanoseconds, time < 1_000_000_000 { throw UsageError("--io-timeout must be at least 1 s") }
+    guard writeLog.map({ $0.bytes == 0 || (4 << 20...16 << 30).contains($0.bytes) }) ?? true else {
+      throw UsageError("--write-log must be 0, or 4M to 16G")
+    }
+    if let quiesce, quiesce.nanoseconds == nil {
+      throw UsageError("--quiesce forever would never let a write go on")
+    }
+    if !failover.isEmpty, case .fd = server { throw UsageError("--failover does not go with --fd") }
     return MountConfiguration(
       server: server, exportName: exportName, mountpoint: mountpoint,
       connections: server.allowsOneConnectionOnly ? 1 : connections,
@@ -136,7 +162,19 @@ struct MountCommand: ParsableCommand {
       engine: engine, cache: cache ?? (fuse.directIO ? CacheMode.none : nil), fuse: fuse,
       debugsFuse: debug || fuse.debug, isSingleThreaded: singleThread, isVerbose: verbose || debug,
       pidFile: pidFile, runsInBackground: background && !debug && !foreground,
-      busyPollMicroseconds: busyPoll, readAhead: readAhead?.bytes, locksMemory: mlock)
+      busyPollMicroseconds: busyPoll,
+      patience: serverPatience,
+      failover: failover, readAhead: readAhead?.bytes, locksMemory: mlock)
+  }
+
+  private var serverPatience: ServerPatience {
+    var patience = ServerPatience()
+    if let openTimeout { patience.opening = openTimeout }
+    if let reconnectTimeout { patience.reconnecting = reconnectTimeout }
+    if let ioTimeout { patience.answer = ioTimeout }
+    if let quiesce { patience.quiesce = quiesce }
+    if let writeLog { patience.writeLog = writeLog.bytes }
+    return patience
   }
 }
 

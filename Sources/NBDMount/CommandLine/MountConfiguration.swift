@@ -34,10 +34,28 @@ struct MountConfiguration: Hashable, Sendable {
   var runsInBackground: Bool
   /// How long to poll before sleeping, in microseconds; 0 is off, nil lets the engine decide.
   var busyPollMicroseconds: Int?
+  /// What is done when the server does not answer, or is gone.
+  var patience = ServerPatience()
+  /// Further URIs of the same export.
+  var failover: [String] = []
   /// The mount's read-ahead in bytes; nil is nbdmount's own choice.
   var readAhead: Int?
   /// `--mlock`.
   var locksMemory: Bool
+}
+
+/// How long the mount waits for its server.
+struct ServerPatience: Hashable, Sendable {
+  /// For the first connection.
+  var opening = TimeSpan.seconds(0)
+  /// For another connection when all are lost.
+  var reconnecting = TimeSpan.seconds(120)
+  /// For an answer, before the connection is given up.
+  var answer = TimeSpan(argument: "forever") ?? .seconds(0)
+  /// For what a server was sent that was given up to have had its effect.
+  var quiesce = TimeSpan.seconds(60)
+  /// Bytes of written data that are kept until the server has made them durable.
+  var writeLog = 64 << 20
 }
 
 /// A command line that makes no sense; one line for a person.

@@ -5,6 +5,13 @@ import NBDProtocol
 extension FuseSource {
   var hasRequests: Bool { slots.count > 0 }
 
+  /// A flush goes on for others, whoever has asked for it.
+  func isWanted(_ token: Token) -> Bool {
+    guard let slot = slots.pointer(token)?.pointee else { return false }
+    if case .sync = slot.request.kind { return true }
+    return !slot.isAnswered
+  }
+
   /// Answers the requests of callers that are being killed: see ``CallerWatch`` for why only those.
   func watch(_ loop: inout ReactorLoop) {
     watches &+= 1
@@ -18,16 +25,18 @@ extension FuseSource {
   /// a flush in any case: it covers what others have written too.
   private func leave(_ token: Token, _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(token) else { return }
-    let isUnsent: Bool
-    if case .sync = slot.pointee.request.kind {
-      isUnsent = false
-    } else if blocked?.token == token {
+    switch slot.pointee.request.kind {
+    case .sync: break
+    case _ where blocked?.token == token:
       blocked = nil
-      isUnsent = true
-    } else {
-      isUnsent = loop.drop(token)
+      return end(token, .error(EINTR), &loop)
+    default:
+      switch loop.drop(token) {
+      case .unsent: return end(token, .error(EINTR), &loop)
+      case .inDoubt: return proceed(token, .connectionLost, &loop)
+      case nil: break
+      }
     }
-    guard !isUnsent else { return end(token, .error(EINTR), &loop) }
     // Before anybody learns of it, who could write the same bytes next.
     if let range = slot.pointee.request.changes { slot.pointee.hold = loop.gate.hold(range) }
     if var buffer = slot.pointee.buffer {

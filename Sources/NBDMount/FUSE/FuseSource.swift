@@ -13,8 +13,6 @@ import SystemPackage
 final class FuseSource: RequestSource {
   /// Requests that are read in one turn, so that replies get their turn too.
   private static let batch = 64
-  /// A write up to this size, in bytes, is copied into the send queue, and its buffer used for the next request.
-  private static let largestCopy = 16 * 1024
   /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
   private static let largestUnbuffered = 64 * 1024
   /// Reads of the device that may fail in a row, and microseconds after each.
@@ -176,18 +174,12 @@ final class FuseSource: RequestSource {
     case .read where length > Self.largestUnbuffered:
       operation.buffer = buffer(for: token, length: operation.length)
     case .read: slots.pointer(token)?.pointee.reserved = buffers.reserve(length)
-    case .write:
-      if libfuse == nil, length > Self.largestCopy {
-        keepPayload(&operation)
-      } else {
-        operation.copiesPayload = true
-      }
+    case .write: keepPayload(&operation)
     default: break
     }
     switch loop.submit(operation) {
     case .accepted: break
     case .full:
-      if operation.copiesPayload { keepPayload(&operation) }
       blocked = (token, operation)
     case .lost: proceed(token, .connectionLost, &loop)
     }
@@ -196,10 +188,9 @@ final class FuseSource: RequestSource {
   // MARK: Buffers
 
   /// Keeps the payload that was read to ``incoming`` until the write is answered.
-  func keepPayload(_ operation: inout Operation) {
+  private func keepPayload(_ operation: inout Operation) {
     guard let slot = slots.pointer(operation.token), let payload = operation.buffer else { return }
     let length = Int(operation.length)
-    operation.copiesPayload = false
     if !buffers.shouldKeep(length), let copy = buffers.take(length) {
       copy.start.copyMemory(from: payload, byteCount: length)
       operation.buffer = copy.start
@@ -237,7 +228,7 @@ final class FuseSource: RequestSource {
   ///
   /// - Parameter data: where what a read gave is.
   @inline(__always)
-  private func proceed(
+  func proceed(
     _ token: Token, _ outcome: Outcome, _ loop: inout ReactorLoop, extents: [[Extent]] = [],
     data: UnsafeMutableRawPointer? = nil
   ) {

@@ -31,11 +31,9 @@ final class Ending: Sendable {
     flusher = try StandbyThread("the last flush")
   }
 
-  /// Waits until the mount ends or is to end, and says meanwhile which connections were lost.
+  /// Waits until the mount ends or is to end.
   func wait() -> EndOfService.Cause {
-    var losses = LostConnections(mounted.connections)
     while true {
-      losses.report()
       if let cause { return cause }
       end.wait(atMost: Deadlines.look)
     }

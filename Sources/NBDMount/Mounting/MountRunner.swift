@@ -19,6 +19,8 @@ struct MountRunner {
       try ServerEndpoint(server.address)
     }
     defer { endpoint.shutdown() }
+    let others = try server.others.map { other throws(NBDError) in Opener(try ServerEndpoint(other.address), other.request) }
+    let ways = (endpoint.canReconnect ? [Opener(endpoint, server.request)] : []) + others
     termination.register { readiness.retract() }
     defer { readiness.retract() }
 
@@ -26,7 +28,11 @@ struct MountRunner {
     OpeningReport.opened(opened, at: server.address)
     let end = try EndOfService()
     termination.becomesMounted { end.request() }
-    let mounted = try MountedExport(configuration, mountpoint, opened.connections, end)
+    let report = ConnectionReport(
+      readiness: readiness, window: configuration.patience.reconnecting.nanoseconds.map { $0 / 1_000_000_000 },
+      ways: ways.map { "\($0.endpoint.address)" })
+    let mounted = try MountedExport(
+      configuration, mountpoint, opened.connections, end, ways: ways, report: { report($0) })
     let ending: Ending
     do throws(NBDError) {
       let table = try MountTable.current()
@@ -67,7 +73,8 @@ struct MountRunner {
     do throws(NBDError) {
       // One connection is one reactor, and so one thread.
       let wanted = configuration.isSingleThreaded && configuration.engine == .reactor ? 1 : configuration.connections
-      return try Opener(endpoint, server.request).openAll(wanted: wanted)
+      return try Opener(endpoint, server.request).openAll(
+        wanted: wanted, trying: .after(milliseconds: Int((configuration.patience.opening.nanoseconds ?? .max) / 1_000_000)))
     } catch {
       throw OpeningReport.explained(error, server.request, endpoint)
     }
@@ -78,24 +85,36 @@ struct MountRunner {
 private struct ServerTarget {
   let address: ServerAddress
   let request: HandshakeRequest
+  /// The further ways to the same export.
+  var others: [ServerTarget] = []
+
+  private init(uri text: String, _ request: HandshakeRequest) throws(NBDError) {
+    let uri = try NBDURI(text)
+    if case .required = uri.tls {
+      throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
+    }
+    address = uri.address
+    var request = request
+    request.exportName = uri.exportName
+    self.request = request
+  }
+
+  private init(_ address: ServerAddress, _ request: HandshakeRequest) {
+    self.address = address
+    self.request = request
+  }
 
   init(_ configuration: MountConfiguration) throws(NBDError) {
-    var request = HandshakeRequest(exportName: configuration.exportName ?? "")
+    let request = HandshakeRequest(exportName: configuration.exportName ?? "")
     switch configuration.server {
-    case .uri(let text):
-      let uri = try NBDURI(text)
-      if case .required = uri.tls {
-        throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
-      }
-      address = uri.address
-      request.exportName = uri.exportName
-    case .tcp(let host, let port): address = .tcp(host: host, port: port)
-    case .unix(let path): address = .unix(path: Array(path.utf8))
-    case .vsock(let cid, let port): address = .vsock(cid: cid, port: port)
-    case .fd(let number): address = .descriptor(number)
-    case .command(let words): address = .command(words)
-    case .socketActivation(let words): address = .socketActivation(words)
+    case .uri(let text): self = try ServerTarget(uri: text, request)
+    case .tcp(let host, let port): self = ServerTarget(.tcp(host: host, port: port), request)
+    case .unix(let path): self = ServerTarget(.unix(path: Array(path.utf8)), request)
+    case .vsock(let cid, let port): self = ServerTarget(.vsock(cid: cid, port: port), request)
+    case .fd(let number): self = ServerTarget(.descriptor(number), request)
+    case .command(let words): self = ServerTarget(.command(words), request)
+    case .socketActivation(let words): self = ServerTarget(.socketActivation(words), request)
     }
-    self.request = request
+    others = try configuration.failover.map { uri throws(NBDError) in try ServerTarget(uri: uri, request) }
   }
 }

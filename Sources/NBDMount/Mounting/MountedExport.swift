@@ -21,9 +21,13 @@ struct MountedExport: Sendable {
   /// Mounts, and starts to answer. Everything that may fail has been tried when this returns, and nothing is left
   /// mounted where it throws.
   ///
-  /// - Parameter end: told when the engine ends.
+  /// - Parameters:
+  ///   - end: told when the engine ends.
+  ///   - ways: to the export, the first being that of `opened`.
+  ///   - report: told what happens to the connections.
   init(
-    _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection], _ end: EndOfService
+    _ configuration: MountConfiguration, _ mountpoint: Mountpoint, _ opened: [NegotiatedConnection], _ end: EndOfService,
+    ways: [Opener], report: @escaping @Sendable (LinkEvent) -> Void
   ) throws(NBDError) {
     self.configuration = configuration
     self.end = end
@@ -43,9 +47,16 @@ struct MountedExport: Sendable {
       source: configuration.server.mountSource(exportName: configuration.exportName),
       readOnly: file.layout.isReadOnly, debug: configuration.debugsFuse)
 
+    var reconnecting = ConnectionSet.Reconnecting()
+    reconnecting.ways = ways
+    reconnecting.window = configuration.patience.reconnecting.nanoseconds
+    reconnecting.isReadOnly = file.layout.isReadOnly
+    reconnecting.log = configuration.patience.writeLog
+    reconnecting.report = report
+    let timing = Self.timing(configuration)
     switch configuration.engine {
     case .threads:
-      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration))
+      connections = try ConnectionSet(opened, timing, reconnecting)
       do throws(NBDError) {
         handler = RequestHandler(file, .threads(ThreadsEngine(file, connections)), mountOptions)
         session = try FuseSession(handler, arguments: arguments)
@@ -64,7 +75,7 @@ struct MountedExport: Sendable {
       for _ in opened { made.append(try engine.makeSource(session.clone(), handler)) }
       // SAFETY: each is used by its reactor's thread alone, from here on.
       nonisolated(unsafe) let sources = made
-      connections = try ConnectionSet(opened, busyPoll: Self.busyPoll(configuration)) { index in
+      connections = try ConnectionSet(opened, timing, reconnecting) { index in
         sources[index].bindToThread()
         return sources[index]
       }
@@ -96,9 +107,14 @@ struct MountedExport: Sendable {
     return ExportFile(export: export, layout: layout, cache: cache)
   }
 
-  /// Microseconds. On one processor looking would only keep those from working who are looked for.
-  private static func busyPoll(_ configuration: MountConfiguration) -> Int {
-    sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? configuration.busyPollMicroseconds ?? defaultBusyPoll : 0
+  private static func timing(_ configuration: MountConfiguration) -> Reactor.Timing {
+    var timing = Reactor.Timing()
+    // On one processor looking would only keep those from working who are looked for.
+    let processors = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    timing.busyPoll = processors > 1 ? configuration.busyPollMicroseconds ?? defaultBusyPoll : 0
+    timing.answer = configuration.patience.answer.nanoseconds
+    if let quiesce = configuration.patience.quiesce.nanoseconds { timing.quiesce = quiesce }
+    return timing
   }
 
   /// Starts libfuse's worker threads, for the threads engine.

@@ -31,6 +31,11 @@ final class Readiness: Sendable {
     }
   }
 
+  /// How the mount is doing: one line, for `systemctl status`.
+  func status(_ line: String) {
+    state.withLock { try? $0.notification?.send("STATUS=\(printable(line))\n") }
+  }
+
   /// The end of the mount has begun.
   func stopping() {
     // The service manager may be gone already: that is no reason to fail.

@@ -17,6 +17,8 @@ enum Diagnostics {
   static func error(_ message: String) { line(message) }
   static func warning(_ message: String) { limited("warning: " + message) }
   static func note(_ message: String) { limited("note: " + message) }
+  /// For `--verbose`.
+  static func debug(_ message: String) { Logger(label: "nbdmount").debug("\(message)") }
   /// What the user has asked to see all of.
   static func trace(_ message: String) { line(message) }
 

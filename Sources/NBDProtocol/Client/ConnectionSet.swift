@@ -6,42 +6,86 @@ package final class ConnectionSet: Sendable {
   package let reactors: [Reactor]
   /// What all of them ask before they send something that changes the export.
   package let gate: RangeGate
+  private let link: Link
+  private let reconnector: Reconnector?
+
+  /// What is done about connections that are lost.
+  package struct Reconnecting: Sendable {
+    /// Ways to the same export, the first of which has made the connections; none: nobody reconnects.
+    package var ways: [Opener] = []
+    /// Nanoseconds without any connection after which it is given up; nil never.
+    package var window: UInt64?
+    /// Nobody writes to the export.
+    package var isReadOnly = false
+    /// Bytes of the ``WriteLog``; 0 for none.
+    package var log = 0
+    /// Told what happens, on a thread that may not be kept for long.
+    package var report: (@Sendable (LinkEvent) -> Void)?
+
+    package init() {}
+  }
 
   /// Starts a reactor for each of `connections`, of which there is at least one.
   ///
-  /// - Parameters:
-  ///   - busyPoll, quiesce, patience: see ``Reactor``.
-  ///   - makeSource: called with the place of the reactor in ``reactors``, on that reactor's thread.
+  /// - Parameter makeSource: called with the place of the reactor in ``reactors``, on that reactor's thread.
   package init(
-    _ connections: [NegotiatedConnection], busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce,
-    patience: Int = Limits.peerSilence,
+    _ connections: [NegotiatedConnection], _ timing: Reactor.Timing = Reactor.Timing(),
+    _ reconnecting: Reconnecting = Reconnecting(),
     makeSource: @escaping @Sendable (Int) -> (any RequestSource)? = { _ in nil }
   ) throws(NBDError) {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
     gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
+    link = try Self.link(reconnecting, first.export)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
     for connection in connections {
-      reactors.append(try Reactor(connection.export, gate, busyPoll: busyPoll, quiesce: quiesce, patience: patience))
+      reactors.append(try Reactor(connection.export, gate, link, timing))
     }
     do throws(NBDError) {
       for (index, connection) in connections.enumerated() {
         try reactors[index].start(connection, peers: reactors) { makeSource(index) }
       }
+      reconnector = try Self.reconnector(reconnecting, first.export, link, reactors)
     } catch {
       for reactor in reactors { reactor.requestStop() }
       for reactor in reactors { reactor.join() }
       throw error
     }
     self.reactors = reactors
+    if let log = link.log { try LogKeeper(log, self).start() }
+  }
+
+  private static func link(_ how: Reconnecting, _ export: Export) throws(NBDError) -> Link {
+    let mayWait = !how.ways.isEmpty && how.window != 0
+    // Where the server has no flush, a reply is all there is.
+    let isLogged = mayWait && how.log > 0 && !how.isReadOnly && !export.isReadOnly && export.flags.contains(.sendFlush)
+    return Link(mayWait: mayWait, log: isLogged ? try WriteLog(capacity: how.log) : nil)
+  }
+
+  /// Nothing is begun any more.
+  var isEnding: Bool { !link.canWait }
+
+  private static func reconnector(
+    _ how: Reconnecting, _ export: Export, _ link: Link, _ reactors: [Reactor]
+  ) throws(NBDError) -> Reconnector? {
+    guard link.canWait || how.report != nil else { return nil }
+    let reconnector = Reconnector(
+      link.canWait ? how.ways : [], export, isReadOnly: how.isReadOnly, window: how.window, link, reactors,
+      report: how.report ?? { _ in })
+    try reconnector.start()
+    return reconnector
   }
 
   /// The reactor to give `command` to; nil where none is alive.
-  package func reactor(for command: Command) -> Reactor? { reactors.choose(for: command, of: export) }
+  package func reactor(for command: Command) -> Reactor? {
+    // Where all are lost, any of them lets it wait.
+    reactors.choose(for: command, of: export) ?? (link.canWait ? reactors[0] : nil)
+  }
 
   /// Why there is no connection, where there is none.
   package var failure: NBDError? {
+    if let failure = link.failure { return failure }
     for reactor in reactors {
       switch reactor.currentState {
       case .lost(let error): return error
@@ -102,10 +146,12 @@ package final class ConnectionSet: Sendable {
   /// Nobody wants `pending` any more: drops it where it was not sent, and else holds what it may change.
   private func leave(_ pending: UnsafeMutablePointer<PendingOperation>) -> RangeGate.Hold? {
     guard pending.pointee.operation.command.mutates else { return nil }
-    guard pending.pointee.drop() else { return gate.hold(pending.pointee.operation.range) }
-    // One of them has it waiting.
+    let isUnsent = pending.pointee.drop()
+    let hold = isUnsent ? nil : gate.hold(pending.pointee.operation.range)
+    if !isUnsent { pending.pointee.leave() }
+    // One of them may have it waiting.
     for reactor in reactors { reactor.mailbox.gateChanged() }
-    return nil
+    return hold
   }
 
   /// Carries out `operation` without blocking a thread.
@@ -137,6 +183,8 @@ package final class ConnectionSet: Sendable {
 
   /// The same, without waiting.
   package func requestStop() {
+    reconnector?.end()
+    link.log?.news.signal()
     for reactor in reactors { reactor.requestStop() }
   }
 

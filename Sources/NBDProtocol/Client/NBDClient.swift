@@ -24,6 +24,16 @@ public final class NBDClient: Sendable {
     public var connections: Int
     /// What to negotiate; its goal is always the transmission phase.
     public var request: HandshakeRequest
+    /// How long requests wait for another connection when all are lost; nil for ever. Zero, the default: they fail at once, and
+    /// what one of several connections could not finish is carried out by another.
+    public var reconnectTimeout: Duration? = .zero
+    /// URIs of the same export, tried in turn when all connections are lost.
+    public var failover: [String] = []
+    /// Bytes of written data that are kept until a flush has made them durable, to be sent again to a server that comes back
+    /// without them; 0 for none. Only where requests wait for another connection.
+    public var writeLog = 64 << 20
+    /// How long a server that was given up, and has not closed its connection, is taken to be able to write yet.
+    public var quiesce = Duration.seconds(60)
 
     public init(connections: Int = 1, request: HandshakeRequest = HandshakeRequest()) {
       self.connections = connections
@@ -56,7 +66,21 @@ public final class NBDClient: Sendable {
     let opened = try Opener(endpoint, request).openAll(wanted: configuration.connections)
     export = opened.connections[0].export
     notes = opened.notes
-    connections = try ConnectionSet(opened.connections)
+    var reconnecting = ConnectionSet.Reconnecting()
+    reconnecting.window = configuration.reconnectTimeout.map(\.wholeNanoseconds)
+    reconnecting.log = configuration.writeLog
+    if reconnecting.window != 0 {
+      reconnecting.ways = endpoint.canReconnect ? [Opener(endpoint, request)] : []
+      for text in configuration.failover {
+        let uri = try NBDURI(text)
+        var other = request
+        other.exportName = uri.exportName
+        reconnecting.ways.append(Opener(try ServerEndpoint(uri), other))
+      }
+    }
+    var timing = Reactor.Timing()
+    timing.quiesce = configuration.quiesce.wholeNanoseconds
+    connections = try ConnectionSet(opened.connections, timing, reconnecting)
   }
 
   /// A client that is dropped disconnects as with ``close()``, but nobody waits for that.
@@ -71,4 +95,14 @@ public final class NBDClient: Sendable {
 
   /// Why the client is of no use any more; nil while it works.
   public var failure: NBDError? { connections.isAlive ? nil : connections.failure }
+}
+
+extension Duration {
+  /// Nanoseconds; negative is none, and too long to count the most.
+  var wholeNanoseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    let (nanoseconds, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? .max : nanoseconds &+ UInt64(attoseconds / 1_000_000_000)
+  }
 }

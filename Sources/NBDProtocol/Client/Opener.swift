@@ -1,3 +1,5 @@
+import Glibc
+
 /// Makes connections to one server, negotiated alike.
 ///
 /// What the first negotiation settled is the yardstick for the others: a connection whose export has another size or
@@ -16,10 +18,26 @@ package final class Opener: Sendable {
     try open(within: Limits.negotiationSeconds)
   }
 
-  /// - Parameter seconds: for each of the two.
+  /// Connects again, to an export that was open as `old`; a server that was started here and has ended is started anew.
+  ///
+  /// - Throws: ``NBDError/invalidArgument(_:)`` where what is there now cannot take its place; whatever else may pass.
+  package func reopen(like old: Export, isReadOnly: Bool) throws(NBDError) -> NegotiatedConnection {
+    try endpoint.restart()
+    let new = try open(connecting: Limits.reconnectSeconds, negotiating: Limits.renegotiationSeconds)
+    if let difference = new.export.difference(from: old, isReadOnly: isReadOnly) {
+      throw .invalidArgument("the server's export is not what it was: \(difference)")
+    }
+    return NegotiatedConnection(new, contextsAsIn: old)
+  }
+
   private func open(within seconds: Int) throws(NBDError) -> NegotiatedConnection {
-    let channel = Channel(try endpoint.connect(deadline: .after(milliseconds: seconds * 1000)))
-    let result = try Negotiator.run(request, over: channel, until: .after(milliseconds: seconds * 1000))
+    try open(connecting: seconds, negotiating: seconds)
+  }
+
+  /// - Parameters: in seconds.
+  private func open(connecting: Int, negotiating: Int) throws(NBDError) -> NegotiatedConnection {
+    let channel = Channel(try endpoint.connect(deadline: .after(milliseconds: connecting * 1000)))
+    let result = try Negotiator.run(request, over: channel, until: .after(milliseconds: negotiating * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
     }
@@ -31,8 +49,12 @@ package final class Opener: Sendable {
   ///
   /// - Throws: what ``open()`` throws for the first, and ``NBDError/disconnected(_:)`` where a later one shows another export
   ///   than the first. Nothing stays open then.
-  package func openAll(wanted: Int) throws(NBDError) -> OpenedConnections {
-    let first = try open()
+  ///
+  /// - Parameter deadline: until when the first connection is tried again and again.
+  package func openAll(
+    wanted: Int, trying deadline: Deadline = .after(milliseconds: 0)
+  ) throws(NBDError) -> OpenedConnections {
+    let first = try openFirst(trying: deadline)
     var opened = OpenedConnections(connections: [first], notes: first.notes)
     let count = connectionCount(wanted: wanted, for: first.export)
     while opened.connections.count < count {
@@ -45,6 +67,23 @@ package final class Opener: Sendable {
       opened.connections.append(another)
     }
     return opened
+  }
+
+  /// Milliseconds between two attempts.
+  private static let pause: UInt32 = 200
+
+  private func openFirst(trying deadline: Deadline) throws(NBDError) -> NegotiatedConnection {
+    while true {
+      do { return try open() } catch {
+        // A server that has said no, or does not speak the protocol, will say so again.
+        switch error {
+        case .refused, .violation, .invalidArgument, .unsupported: throw error
+        default: if deadline.hasPassed { throw error }
+        }
+        try? endpoint.restart()
+        usleep(Self.pause * 1000)
+      }
+    }
   }
 
   private func check(_ export: Export, isLike first: Export) throws(NBDError) {

@@ -30,29 +30,35 @@ package struct Connection: ~Copyable {
   private let gate: RangeGate
   package var machine: TransmissionMachine
   private(set) var state = State.open
-  /// Holds what a server that was given up, or goes away, may still write.
-  private var doubt: RangeGate.Hold?
+  /// Holds what a server that was given up, or goes away, may still write. Released when the connection is fenced.
+  private(set) var doubt: RangeGate.Hold?
   /// `epoll` said so, and no system call has said otherwise.
   var isReadable = true
   private var watchesWritable = false
   /// Nil where the kernel itself says that the peer is gone: on all sockets but TCP's.
   private var peerWatch: PeerWatch?
+  /// What it is to `epoll`.
+  private var name = Epoll.Ready.socket
+  /// How often bytes have come, and since when that number is the same, while replies are owed.
+  private var receipts: UInt64 = 0
+  private var lastLook: (receipts: UInt64, time: UInt64)?
 
   /// - Parameters:
   ///   - leftover: bytes that came with the end of the negotiation.
   ///   - patience: milliseconds, see ``PeerWatch``.
   init(
-    _ channel: consuming Channel, _ export: Export, leftover: [UInt8], patience: Int, _ gate: RangeGate, _ epoll: Epoll
+    _ channel: consuming Channel, _ export: Export, leftover: [UInt8], patience: Int, log: WriteLog?, _ gate: RangeGate,
+    _ epoll: Epoll
   ) {
     self.channel = channel
     self.gate = gate
     self.epoll = epoll
-    machine = TransmissionMachine(export, leftover: leftover)
+    machine = TransmissionMachine(export, leftover: leftover, log: log)
     if (try? Syscall.tcpInformation(self.channel.descriptor)) != nil { peerWatch = PeerWatch(patience: patience) }
   }
 
   /// Has `epoll` report what comes.
-  func watch() throws(NBDError) { try epoll.add(channel.descriptor, as: .socket, .readable) }
+  func watch() throws(NBDError) { try epoll.add(channel.descriptor, as: name, .readable) }
 
   // MARK: State
 
@@ -104,8 +110,23 @@ package struct Connection: ~Copyable {
     guard isSettling else { return close() }
     channel.endOutput()
     // No more wakeups because there is room to send; where that fails, there are some.
-    try? epoll.modify(channel.descriptor, as: .socket, .readable)
+    try? epoll.modify(channel.descriptor, as: name, .readable)
     isReadable = true
+  }
+
+  /// Another connection takes its place while it settles.
+  mutating func retire() {
+    name = .retired
+    try? epoll.modify(channel.descriptor, as: name, .readable)
+    isReadable = true
+  }
+
+  /// Closes it though it has not settled. Returns what the server may still write, and until when it must be taken to.
+  mutating func abandon() -> (hold: RangeGate.Hold, until: UInt64)? {
+    guard case .settling(let until) = state, let doubt else { return nil }
+    self.doubt = nil
+    close()
+    return (doubt, until)
   }
 
   private mutating func close() {
@@ -145,7 +166,7 @@ package struct Connection: ~Copyable {
     guard isWanted != watchesWritable else { return nil }
     watchesWritable = isWanted
     do {
-      try epoll.modify(channel.descriptor, as: .socket, isWanted ? [.readable, .writable] : .readable)
+      try epoll.modify(channel.descriptor, as: name, isWanted ? [.readable, .writable] : .readable)
       return nil
     } catch { return .lost(error, isFenced: false) }
   }
@@ -164,6 +185,7 @@ package struct Connection: ~Copyable {
       // A stream that gave less than there was room for is empty.
       if count < room { isReadable = false }
       machine.received(count)
+      receipts += 1
       return .some
     case .notNow:
       isReadable = false
@@ -185,6 +207,20 @@ package struct Connection: ~Copyable {
   mutating func silence(now: UInt64) -> UInt64? {
     guard isConnected, machine.load > 0 else { return nil }
     return peerWatch?.look(at: channel.descriptor, now: now)
+  }
+
+  /// The server has sent something since the negotiation.
+  var hasReceived: Bool { receipts > 0 }
+
+  /// Nanoseconds for which nothing has come although replies are owed, as far as earlier calls show; to be called now and then.
+  mutating func unanswered(now: UInt64) -> UInt64 {
+    guard isConnected, machine.load > 0 else {
+      lastLook = nil
+      return 0
+    }
+    if let lastLook, lastLook.receipts == receipts { return now - lastLook.time }
+    lastLook = (receipts, now)
+    return 0
   }
 
   /// Reads on after the connection was given up, and looks at the clock. Returns whether there was anything to do.

@@ -30,6 +30,8 @@ final class Epoll: Sendable {
     static let socket = Ready(rawValue: 1)
     static let source = Ready(rawValue: 2)
     static let mailbox = Ready(rawValue: 4)
+    /// The socket of a connection that another one has replaced.
+    static let retired = Ready(rawValue: 8)
   }
 
   /// `epoll_ctl(EPOLL_CTL_ADD)`. `name` comes back from ``wait(milliseconds:)``.
@@ -59,11 +61,11 @@ final class Epoll: Sendable {
   /// `epoll_wait(2)`: waits at most `milliseconds`, or for ever where that is -1, and says what is ready. A signal ends
   /// the wait early.
   func wait(milliseconds: Int32) -> Ready {
-    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 3) { events in
+    withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 4) { events in
       var ready: Ready = []
       // glibc 2.41 says that the pointer is never null, those before it say nothing.
       guard let first = events.baseAddress else { return ready }
-      let count = epoll_wait(descriptor.rawValue, first, 3, milliseconds)
+      let count = epoll_wait(descriptor.rawValue, first, 4, milliseconds)
       for index in 0..<max(0, Int(count)) { ready.formUnion(Ready(rawValue: events[index].data.u64)) }
       return ready
     }

@@ -17,6 +17,14 @@ package final class NegotiatedConnection: Sendable {
     self.channel = Mutex(channel)
   }
 
+  /// Takes `other` over, with what is known of the export by now.
+  package init(taking other: NegotiatedConnection, _ export: Export) {
+    self.export = export
+    leftover = other.leftover
+    notes = other.notes
+    channel = Mutex(other.takeChannel())
+  }
+
   deinit {
     guard let channel = takeChannel() else { return }
     // A courtesy: nobody is left to tell of an error, or to wait.

@@ -5,7 +5,7 @@ import Synchronization
 ///
 /// It lives at a fixed address, usually on the waiting thread's stack, from ``Mailbox/submit(_:)`` until it was
 /// signalled: the reactor holds a bare pointer to it. That is safe because whoever submits does not return before the signal,
-/// and the reactor signals each one exactly once, also when the connection is lost.
+/// and the reactors signal each one exactly once, also when there will be no connection any more.
 package struct PendingOperation: ~Copyable {
   /// How the submitter learns of the end.
   enum Waiter {
@@ -32,6 +32,7 @@ package struct PendingOperation: ~Copyable {
   private static var hasPassed: UInt8 { 1 }
   private static var isDropped: UInt8 { 2 }
   private static var hasEnded: UInt8 { 3 }
+  private static var isLeft: UInt8 { 4 }
 
   /// - Parameter hasPassedGate: it was asked already; an operation passes once.
   init(_ operation: Operation, waiter: Waiter, hasPassedGate: Bool = false) {
@@ -40,7 +41,10 @@ package struct PendingOperation: ~Copyable {
     passage = Atomic(hasPassedGate ? Self.hasPassed : 0)
   }
 
-  var hasPassedGate: Bool { passage.load(ordering: .acquiring) == Self.hasPassed }
+  var hasPassedGate: Bool {
+    let state = passage.load(ordering: .acquiring)
+    return state == Self.hasPassed || state == Self.isLeft
+  }
 
   /// Nobody wants it any more, and it was not sent.
   var isDropped: Bool { passage.load(ordering: .acquiring) == Self.isDropped }
@@ -56,6 +60,12 @@ package struct PendingOperation: ~Copyable {
     let state = passage.compareExchange(expected: 0, desired: Self.hasPassed, ordering: .acquiringAndReleasing).original
     return state != Self.isDropped
   }
+
+  /// Nobody wants it any more, and it may have been sent: where it still has to be, it need not.
+  var isLeft: Bool { passage.load(ordering: .acquiring) == Self.isLeft }
+
+  /// Whoever waits for it is gone, though it has passed the gate.
+  func leave() { passage.compareExchange(expected: Self.hasPassed, desired: Self.isLeft, ordering: .acquiringAndReleasing) }
 
   /// Has it end without being sent. False where it has passed the gate: then it goes on.
   func drop() -> Bool {

@@ -18,6 +18,12 @@ package final class RangeGate: Sendable {
     var ranges: HeldRanges
     /// Of reactors that have operations waiting.
     var waiting: [Mailbox] = []
+
+    /// Notes that the next release is to wake the reactor of `mailbox`. Always true.
+    mutating func wake(_ mailbox: Mailbox) -> Bool {
+      if !waiting.contains(where: { $0 === mailbox }) { waiting.append(mailbox) }
+      return true
+    }
   }
   private let state: Mutex<State>
   private let isHolding = Atomic<Bool>(false)
@@ -62,10 +68,14 @@ package final class RangeGate: Sendable {
     guard !isEmpty else { return false }
     return state.withLock { state in
       // In one with the look: no release may come in between.
-      guard state.ranges.blocks(range) else { return false }
-      if !state.waiting.contains(where: { $0 === mailbox }) { state.waiting.append(mailbox) }
-      return true
+      state.ranges.blocks(range) && state.wake(mailbox)
     }
+  }
+
+  /// Whether `hold` was not released yet; then its release wakes the reactor of `mailbox`.
+  func holds(_ hold: Hold, waking mailbox: Mailbox) -> Bool {
+    guard !isEmpty else { return false }
+    return state.withLock { state in state.ranges.contains(hold.ranges) && state.wake(mailbox) }
   }
 }
 

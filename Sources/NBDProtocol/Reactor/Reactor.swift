@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// The thread that drives one NBD connection.
+/// The thread that drives one NBD connection, and after it the next one.
 ///
 /// Theory of operation. The thread owns the socket and the ``TransmissionMachine``, and nobody else ever touches them, so that
 /// there are no locks. One turn of its loop:
@@ -13,8 +13,9 @@ import SystemPackage
 ///     source  ──┘                      └──> receive, once ──> machine.next ──> whoever waits
 ///
 /// and where a turn found nothing to do, it sleeps in `epoll_wait` on the socket, the mailbox's eventfd and the
-/// source's descriptor. When the connection is lost, the thread stays, and answers whatever still comes with an error, until
-/// it is told to stop.
+/// source's descriptor. When the connection is lost, the thread stays. What was in flight, and what still comes, goes to other
+/// reactors of the export, or waits for a connection, which this one or another is given; or fails, where ``Link`` says that there
+/// will be none.
 package final class Reactor: Sendable {
   /// What other threads may know of a reactor.
   package enum State: Hashable, Sendable {
@@ -27,6 +28,7 @@ package final class Reactor: Sendable {
   package let export: Export
   /// The export's, shared by its reactors.
   let gate: RangeGate
+  let link: Link
   let epoll: Epoll
   /// Operations left in the mailbox and not completed.
   package let load = Atomic<Int>(0)
@@ -36,35 +38,44 @@ package final class Reactor: Sendable {
   package let traffic = Atomic<UInt64>(0)
   /// More is in flight than one reactor should have alone.
   let isCrowded = Atomic<Bool>(false)
+  /// The connection that was lost last has been of use: its server has sent something.
+  let hadAnswers = Atomic<Bool>(false)
   /// Of the first reactor of an export: the others are to read requests too.
   let sharesSource = Atomic<Bool>(false)
   private let state = Mutex<State>(.running)
   private let isLost = Atomic<Bool>(false)
+  /// The ``Link/stop`` since which nothing of this reactor's is in flight.
+  private let quietStop = Atomic<UInt64>(0)
+  /// The connection that comes next.
+  private let next = Mutex<NegotiatedConnection?>(nil)
+  private let hasNext = Atomic<Bool>(false)
   private let stopRequested = Atomic<Bool>(false)
   private let thread = Mutex<pthread_t?>(nil)
   private let errorReport = Mutex<(@Sendable (ErrorReply) -> Void)?>(nil)
-  let patience: Int
-  private let busyPollNanoseconds: UInt64
-  /// Nanoseconds for which what was sent over a connection that we gave up stays in doubt, unless the server closes it before.
-  let quiesce: UInt64
+  let timing: Timing
 
-  /// A minute: twice the time after which Linux gives up on a request to a SCSI disk (`/sys/block/sdX/device/timeout`), so that a
-  /// server has either carried out by then what it received, or failed it.
-  package static var quiesce: UInt64 { 60_000_000_000 }
+  /// How long a reactor waits for what.
+  package struct Timing: Hashable, Sendable {
+    /// Microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
+    package var busyPoll = 0
+    /// Nanoseconds for which what was sent over a connection that we gave up stays in doubt, unless the server closes it before.
+    ///
+    /// A minute: twice the time after which Linux gives up on a request to a SCSI disk (`/sys/block/sdX/device/timeout`), so that
+    /// a server has either carried out by then what it received, or failed it.
+    package var quiesce: UInt64 = 60_000_000_000
+    /// Milliseconds of a TCP peer's silence after which it is taken for gone: see ``PeerWatch``.
+    package var patience = Limits.peerSilence
+    /// Nanoseconds for which a server may send nothing while it owes a reply; nil for ever.
+    package var answer: UInt64?
 
-  /// - Parameters:
-  ///   - busyPoll: microseconds for which the thread looks for work after it had some, before it sleeps; 0 never.
-  ///   - quiesce: see ``quiesce``.
-  ///   - patience: milliseconds of a TCP peer's silence after which it is taken for gone: see ``PeerWatch``.
-  package init(
-    _ export: Export, _ gate: RangeGate, busyPoll: Int = 0, quiesce: UInt64 = Reactor.quiesce,
-    patience: Int = Limits.peerSilence
-  ) throws(NBDError) {
+    package init() {}
+  }
+
+  package init(_ export: Export, _ gate: RangeGate, _ link: Link, _ timing: Timing = Timing()) throws(NBDError) {
     self.export = export
     self.gate = gate
-    self.quiesce = quiesce
-    self.patience = patience
-    busyPollNanoseconds = UInt64(max(busyPoll, 0)) * 1000
+    self.link = link
+    self.timing = timing
     mailbox = try Mailbox()
     epoll = try Epoll()
   }
@@ -106,6 +117,17 @@ package final class Reactor: Sendable {
     }
   }
 
+  /// Gives a reactor that has lost its connection another one.
+  func give(_ connection: NegotiatedConnection) {
+    // From here on a loss is one of the new connection.
+    state.withLock { if case .lost = $0 { $0 = .running } }
+    next.withLock { $0 = connection }
+    hasNext.store(true, ordering: .releasing)
+    mailbox.gateChanged()
+  }
+
+  func isQuiet(since stop: UInt64) -> Bool { quietStop.load(ordering: .acquiring) == stop }
+
   /// Has the thread complete what is in flight, disconnect softly, and end.
   package func requestStop() {
     stopRequested.store(true, ordering: .sequentiallyConsistent)
@@ -129,11 +151,27 @@ package final class Reactor: Sendable {
   // MARK: The thread's side
 
   var shouldStop: Bool { stopRequested.load(ordering: .relaxed) }
-  var busyPoll: UInt64 { busyPollNanoseconds }
 
   func lost(_ error: NBDError) {
     state.withLock { if $0 == .running { $0 = .lost(error) } }
     isLost.store(true, ordering: .releasing)
+    link.news.signal()
+  }
+
+  /// Takes the connection that was left with ``give(_:)``.
+  func takeNext() -> NegotiatedConnection? {
+    guard hasNext.load(ordering: .relaxed), hasNext.exchange(false, ordering: .acquiring) else { return nil }
+    return next.withLock { $0.take() }
+  }
+
+  /// It drives a new connection.
+  func revived() { isLost.store(false, ordering: .releasing) }
+
+  /// Nothing is in flight here, since the stop of that number.
+  func becameQuiet(_ stop: UInt64) {
+    guard quietStop.load(ordering: .relaxed) != stop else { return }
+    quietStop.store(stop, ordering: .releasing)
+    link.news.signal()
   }
 
   /// Has `report` told of what the server answers commands with that fail, on the reactor's thread, which it may not keep.

@@ -7,7 +7,7 @@ extension ReactorLoop {
   /// Submits an operation of the source. Where this connection cannot take it, a peer carries it out.
   @inline(__always)
   package mutating func submit(_ operation: Operation) -> Submission {
-    if connection.isOpen, !operation.command.isOrdered(block: connection.machine.limits.block),
+    if accepts, !operation.command.isOrdered(block: connection.machine.limits.block),
       !operation.command.mutates || isGateOpen
     {
       return connection.machine.submit(operation) ? .accepted : .full
@@ -16,16 +16,13 @@ extension ReactorLoop {
   }
 
   private mutating func submitWithCare(_ operation: Operation) -> Submission {
-    guard operation.command.mutates, mustWait(operation) else { return submitWhereItBelongs(operation) }
-    guard peers.contains(where: \.isAlive) else { return .lost }
-    park(operation)
-    return .accepted
-  }
-
-  /// Submits an operation of the source that has passed the gate.
-  private mutating func submitWhereItBelongs(_ operation: Operation) -> Submission {
-    guard let peer = peers.choose(for: operation.command, of: reactor.export) else { return .lost }
-    if peer === reactor, connection.isConnected { return connection.machine.submit(operation) ? .accepted : .full }
+    let isStopped = reactor.link.stop.isOn
+    guard !isStopped, !mustWait(operation), let peer = peers.choose(for: operation.command, of: reactor.export) else {
+      guard isStopped || reactor.link.canWait || peers.contains(where: \.isAlive), !isFinishing else { return .lost }
+      parked.append(operation)
+      return .accepted
+    }
+    if peer === reactor, accepts { return connection.machine.submit(operation) ? .accepted : .full }
     handOut(operation, to: peer)
     return .accepted
   }
@@ -38,8 +35,6 @@ extension ReactorLoop {
     if operation.command == .read, operation.buffer == nil {
       pending.pointee.operation.buffer = source?.buffer(for: operation.token, length: operation.length)
     }
-    // The peer would come too late to copy it.
-    if operation.copiesPayload { source?.keepPayload(&pending.pointee.operation) }
     pending.pointee.operation.token = pending.token
     handedOut += 1
     peer.submit(pending)
@@ -50,10 +45,10 @@ extension ReactorLoop {
   /// Takes what other threads have left. Returns whether there was anything.
   mutating func takeMailbox() -> Bool {
     var worked = false
-    if reactor.mailbox.takeGateChange(), retryParked() { worked = true }
+    if reactor.mailbox.takeGateChange(), retryWaiting() { worked = true }
     backlog.append(reactor.mailbox.takeAll())
     while let pending = backlog.first {
-      if connection.isOpen {
+      if accepts {
         guard pass(pending) else { continue }
         guard connection.machine.submit(pending.pointee.operation) else { break }
         backlog.removeFirst()
@@ -72,13 +67,22 @@ extension ReactorLoop {
     return worked
   }
 
-  /// An operation that was not sent, and cannot be any more over this connection, goes to another one.
-  private func passOn(_ pending: UnsafeMutablePointer<PendingOperation>) {
-    guard let peer = peers.choose(for: pending.pointee.operation.command, of: reactor.export), peer !== reactor else {
+  /// An operation that cannot be sent over this connection now goes to another one, or waits.
+  mutating func passOn(_ pending: UnsafeMutablePointer<PendingOperation>) {
+    let link = reactor.link
+    if !link.stop.isOn, let peer = peers.choose(for: pending.pointee.operation.command, of: reactor.export), peer !== reactor {
+      reactor.load.subtract(1, ordering: .relaxed)
+      return peer.submit(pending)
+    }
+    guard !isFinishing, link.stop.isOn || link.canWait || peers.contains(where: \.isAlive) else {
       return deliver(pending, .connectionLost)
     }
-    reactor.load.subtract(1, ordering: .relaxed)
-    peer.submit(pending)
+    if pending.pointee.hasPassedGate {
+      returned.append(
+        ReturnedOperation(operation: pending.pointee.operation, fate: .unsent), fence: nil, outcome: .connectionLost)
+    } else {
+      parked.append(pending.pointee.operation)
+    }
   }
 
   /// An operation of the source comes back from the peer that has carried it out.
@@ -114,6 +118,7 @@ extension ReactorLoop {
   @inline(__always)
   mutating func noticeShutdown() {
     guard connection.machine.isShutDown, connection.isOpen else { return }
+    accepts = false
     connection.serverLeaves()
     reactor.lost(.disconnected("the server is shutting down"))
   }
@@ -131,13 +136,16 @@ struct Backlog {
 
   var isEmpty: Bool { first == nil }
 
-  /// Appends a chain.
+  /// Appends a chain. Flushes go to the front: they are about what was answered, and what waits may wait for one.
   mutating func append(_ chain: UnsafeMutablePointer<PendingOperation>?) {
-    guard let chain else { return }
-    if let last { last.pointee.next = chain } else { first = chain }
-    var end = chain
-    while let next = end.pointee.next { end = next }
-    last = end
+    var link = chain
+    while let pending = link {
+      link = pending.pointee.next
+      let isFirst = pending.pointee.operation.command == .flush
+      pending.pointee.next = isFirst ? first : nil
+      if isFirst || first == nil { first = pending } else { last?.pointee.next = pending }
+      if pending.pointee.next == nil { last = pending }
+    }
   }
 
   mutating func removeFirst() {

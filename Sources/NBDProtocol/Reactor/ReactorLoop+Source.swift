@@ -14,6 +14,9 @@ extension ReactorLoop {
     if let silence = connection.silence(now: now) {
       lose(.disconnected("the server's machine has acknowledged nothing for \(silence / 1_000_000_000) s"))
     }
+    if let limit = reactor.timing.answer, connection.unanswered(now: now) >= limit {
+      lose(.timedOut("the server has answered nothing for \(limit / 1_000_000_000) s"))
+    }
     guard let source, source.hasRequests, now - lastWatch >= UInt64(watchMilliseconds) * 1_000_000 else { return }
     lastWatch = now
     source.watch(&self)
@@ -21,7 +24,8 @@ extension ReactorLoop {
 
   /// Milliseconds until ``watch()`` has something to do, -1 for ever.
   var timeToWatch: Int32 {
-    source?.hasRequests == true || connection.isSettling ? watchMilliseconds : connection.timeToLook
+    let isTimed = reactor.timing.answer != nil && connection.machine.load > 0
+    return source?.hasRequests == true || isSettling || isTimed ? watchMilliseconds : connection.timeToLook
   }
 
   mutating func readRequests(_ source: any RequestSource) -> Bool {

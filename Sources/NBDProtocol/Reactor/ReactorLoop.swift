@@ -1,4 +1,11 @@
 /// What a ``Reactor``'s thread runs. All its state is here, on that thread.
+///
+/// Where an operation is, until it is answered:
+///
+///     mailbox ──> backlog ──┐                      ┌──> returned (the connection was lost)
+///                           ├──> the machine ──────┤
+///     source ───────────────┘          ↑           └──> handed out, to another reactor
+///                 └──> parked (at the gate, or without a connection)
 package struct ReactorLoop: ~Copyable {
   /// Milliseconds that a server may take over what is in flight, and over hanging up, once we are to stop.
   private static var stopMilliseconds: Int { 5000 }
@@ -7,10 +14,21 @@ package struct ReactorLoop: ~Copyable {
   let peers: [Reactor]
   let source: (any RequestSource)?
   package var connection: Connection
+  /// The one before it, as long as it settles.
+  var retired: Connection?
+  /// What a connection before that may still do, and until when.
+  var doubts: [(hold: RangeGate.Hold, until: UInt64)] = []
+  /// As of the beginning of the turn.
+  var stop: Link.Stop
+  /// Operations may be begun here: the connection is open, and nothing is stopped.
+  var accepts = true
+  var isFinishing = false
   /// Operations from the mailbox that found no room in the machine, oldest first.
   var backlog = Backlog()
-  /// Mutating operations, of the source and of the mailbox, that wait at the gate.
+  /// Operations, of the source and of the mailbox, that were not sent.
   var parked = ParkedOperations()
+  /// Operations that a connection of this reactor could not finish.
+  var returned = ReturnedOperations()
   /// Operations that another reactor carries out for this one's source.
   var handedOut = 0
   /// The source may have requests.
@@ -27,10 +45,12 @@ package struct ReactorLoop: ~Copyable {
     self.reactor = reactor
     self.peers = peers
     self.source = source
+    stop = reactor.link.stop
     connection = Connection(
-      channel, reactor.export, leftover: leftover, patience: reactor.patience, reactor.gate, reactor.epoll)
+      channel, reactor.export, leftover: leftover, patience: reactor.timing.patience, log: reactor.link.log, reactor.gate,
+      reactor.epoll)
     sharing = RequestSharing(reactor, among: peers, hasSource: source != nil)
-    pacer = Pacer(busyPoll: reactor.busyPoll)
+    pacer = Pacer(busyPoll: UInt64(max(reactor.timing.busyPoll, 0)) * 1000)
     do {
       try connection.watch()
       try reactor.epoll.add(reactor.mailbox.wakeup.rawDescriptor, as: .mailbox, [.readable, .edge])
@@ -63,11 +83,24 @@ package struct ReactorLoop: ~Copyable {
 
   /// One turn. Returns whether there was anything to do.
   private mutating func turn() -> Bool {
-    var worked = takeMailbox()
+    stop = reactor.link.stop
+    if let next = reactor.takeNext() { adopt(next) }
+    let accepted = accepts
+    accepts = !stop.isOn && connection.isOpen
+    // What has come meanwhile waits, and nobody else says that it need not any more.
+    var worked = accepts && !accepted && retryWaiting()
+    if takeMailbox() { worked = true }
     watch()
-    if let source, isSourceReady, readRequests(source) { worked = true }
-    guard connection.isConnected else { return connection.settle() || worked }
-    if send() { worked = true }
+    if let source, isSourceReady, !stop.isOn, readRequests(source) { worked = true }
+    if settle() { worked = true }
+    if connection.isConnected, moveBytes() { worked = true }
+    if stop.isOn, connection.isOpen ? connection.machine.isIdle : !connection.isConnected { reactor.becameQuiet(stop.number) }
+    return worked
+  }
+
+  /// The connection's part of a turn.
+  private mutating func moveBytes() -> Bool {
+    var worked = send()
     if connection.machine.hasEvents {
       // Not everything ends with a reply: an empty operation, or a write that was answered before all of it had left.
       drainEvents()
@@ -81,9 +114,12 @@ package struct ReactorLoop: ~Copyable {
   private mutating func sleep(milliseconds: Int32) {
     watchSource()
     guard reactor.mailbox.prepareToSleep() else { return }
+    // A stop has begun or ended in this turn.
+    guard reactor.link.stop.number == stop.number else { return reactor.mailbox.didWake() }
     let woken = reactor.epoll.wait(milliseconds: milliseconds)
     if woken.isEmpty { turnsToWatch = 0 }
     if woken.contains(.socket) { connection.isReadable = true }
+    if woken.contains(.retired) { retired?.isReadable = true }
     if woken.contains(.source) { isSourceReady = true }
     reactor.mailbox.didWake()
   }
@@ -120,6 +156,9 @@ package struct ReactorLoop: ~Copyable {
         switch event {
         case .completed(let completion):
           complete(completion)
+        case .returned(let operation):
+          noticeShutdown()
+          giveBack(ReturnedOperation(operation: operation, fate: .unsent), outcome: .failed(.shutdown))
         case .needsBuffer(let command, let token, let length):
           guard let source else { return lose(.disconnected("an operation without a buffer")) }
           connection.machine.provide(buffer: source.buffer(for: token, length: length), for: command)
@@ -127,6 +166,10 @@ package struct ReactorLoop: ~Copyable {
       }
       noticeShutdown()
       if let error = connection.machine.takeErrorReply() { reactor.tell(error) }
+      resend()
+      if let log = reactor.link.log, log.takeRoomNews() {
+        for peer in peers { peer.mailbox.gateChanged() }
+      }
     } catch {
       lose(.violation(error))
     }
@@ -138,13 +181,14 @@ package struct ReactorLoop: ~Copyable {
   /// transmission phase*).
   private mutating func finish() {
     let deadline = MonotonicClock.now + UInt64(Self.stopMilliseconds) * 1_000_000
+    isFinishing = true
     backlog.append(reactor.mailbox.close())
     while handedOut > 0 || (connection.isConnected && !(connection.machine.isIdle && backlog.isEmpty)),
       MonotonicClock.now < deadline
     {
       if !turn() { sleep(milliseconds: 50) }
     }
-    endParked()
+    endWaiting()
     // A server that does not answer is told as well, unless it has left us in the middle of a message.
     if connection.isConnected, connection.machine.output.isEmpty { disconnect(until: deadline) }
     lose(.disconnected("the client has disconnected"))

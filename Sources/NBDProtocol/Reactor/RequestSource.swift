@@ -18,9 +18,8 @@ package protocol RequestSource: AnyObject {
   /// A read needs a place for its data; it must be there until the operation's completion.
   func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer
 
-  /// A write that was to be copied when it is submitted has to wait: from here on its `buffer` must be a place that stays until
-  /// its completion.
-  func keepPayload(_ operation: inout Operation)
+  /// Whether somebody waits for the operation, so that it is worth sending again.
+  func isWanted(_ token: Token) -> Bool
 
   /// Called about every ``watchMilliseconds`` while ``hasRequests``, to look after requests that take long.
   func watch(_ loop: inout ReactorLoop)

@@ -63,6 +63,9 @@ struct CommandTable: ~Copyable {
     return index
   }
 
+  /// The slots, for a look at several.
+  var base: UnsafePointer<CommandSlot> { UnsafePointer(slots) }
+
   /// The slot at an index that came from ``take()`` or ``index(of:)``.
   @inline(__always)
   subscript(index: Int) -> UnsafeMutablePointer<CommandSlot> { slots + index }

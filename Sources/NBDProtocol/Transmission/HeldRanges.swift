@@ -31,6 +31,9 @@ struct HeldRanges {
   /// Lets go of what `hold` stands for. The second time it does nothing.
   mutating func release(_ hold: Hold) { held.removeAll { $0.number == hold.number } }
 
+  /// Whether anything of `hold` was not let go of yet.
+  func contains(_ hold: Hold) -> Bool { held.contains { $0.number == hold.number } }
+
   /// Whether `range`, widened to whole blocks, touches a byte that is held.
   func blocks(_ range: Range<UInt64>) -> Bool {
     let range = widened(range)

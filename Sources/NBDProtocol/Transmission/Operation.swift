@@ -12,24 +12,21 @@ package struct Operation {
   package var offset: UInt64
   /// Bytes.
   package var length: UInt64
-  /// Where read data goes, or where written data lies. May be nil for a read: then the completion points at
-  /// the data, or the machine asks for a buffer when it needs one.
+  /// Where read data goes, or where written data lies, until the operation's end. May be nil for a read: then the completion
+  /// points at the data, or the machine asks for a buffer when it needs one.
   package var buffer: UnsafeMutableRawPointer?
-  /// Written data is copied when the operation is submitted, so that `buffer` may be used again at once.
-  package var copiesPayload: Bool
   /// Comes back in the completion.
   package var token: Token
 
   package init(
     _ command: Command, flags: CommandFlags = [], offset: UInt64 = 0, length: UInt64 = 0,
-    buffer: UnsafeMutableRawPointer? = nil, copiesPayload: Bool = false, token: Token
+    buffer: UnsafeMutableRawPointer? = nil, token: Token
   ) {
     self.command = command
     self.flags = flags
     self.offset = offset
     self.length = length
     self.buffer = buffer
-    self.copiesPayload = copiesPayload
     self.token = token
   }
 }
@@ -66,6 +63,22 @@ package struct Completion {
 
   /// Bytes in front of ``data`` that are free: the size of the shortest reply header.
   package static let headerRoom = 16
+}
+
+/// An operation that a connection could not finish, as it was submitted: another one may carry it out.
+package struct ReturnedOperation {
+  /// What the server may have done, or do, about it.
+  package enum Fate: Hashable, Sendable {
+    /// Nothing: it never left, or the server has refused it.
+    case unsent
+    /// Anything: it was sent, at least in part, and has no reply.
+    case inDoubt
+  }
+  package var operation: Operation
+  package var fate: Fate
+
+  /// It may change the export yet, however late.
+  package var mayStillAct: Bool { fate == .inDoubt && operation.command.mutates }
 }
 
 /// How an operation or a command ended. Trivial, so that it moves without reference counting.

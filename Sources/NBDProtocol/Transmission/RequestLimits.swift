@@ -57,8 +57,7 @@ struct RequestLimits {
     case .read:
       return operation.length <= read && isAligned(operation.offset | operation.length)
     case .write:
-      let largest = operation.copiesPayload ? min(payload, SendQueue.largestCopy) : payload
-      return block == 1 && operation.length <= largest && !needsFlush
+      return block == 1 && operation.length <= payload && !needsFlush
     case .writeZeroes:
       return block == 1 && operation.length <= effect && !needsFlush && !emulatesZeroes
     case .trim:

@@ -6,8 +6,7 @@ package typealias IOVector = iovec
 /// Bytes that wait to be sent: headers in one buffer of our own, payloads where their owner keeps them.
 ///
 /// A turn of the reactor encodes any number of requests and then sends them all with one gathered system
-/// call. A header costs a copy of 28 or 32 bytes; a large write costs one vector that points at the caller's
-/// bytes. Positions are counted from the start of the connection, so that "this payload has left" is a
+/// call. A header costs a copy of 28 or 32 bytes; a payload costs one vector that points at the caller's bytes. Positions are counted from the start of the connection, so that "this payload has left" is a
 /// comparison of two numbers.
 package struct SendQueue: ~Copyable {
   /// A run of bytes to send.
@@ -16,10 +15,8 @@ package struct SendQueue: ~Copyable {
     var count: Int
   }
 
-  /// Room for headers and copied payloads, in bytes.
-  static let capacity = 256 * 1024
-  /// Largest payload to append by copying, in bytes: one that always finds room in an empty queue.
-  static let largestCopy = UInt64(capacity / 2)
+  /// Room for headers, in bytes.
+  static let capacity = 64 * 1024
   /// Most segments that wait at one time.
   static let segmentCapacity = 1024
 
@@ -45,27 +42,18 @@ package struct SendQueue: ~Copyable {
 
   package var isEmpty: Bool { first == end }
 
-  /// Whether a header, and `copied` bytes of payload with it, still fit.
+  /// Whether a header, and a payload with it, still fit.
   @inline(__always)
-  func hasRoom(copying copied: Int) -> Bool {
-    used + RequestHeader.extendedSize + copied <= Self.capacity && end + 2 <= Self.segmentCapacity
-  }
+  var hasRoom: Bool { used + RequestHeader.extendedSize <= Self.capacity && end + 2 <= Self.segmentCapacity }
 
-  /// Appends a request's header. Requires ``hasRoom(copying:)``.
+  /// Appends a request's header. Requires ``hasRoom``.
   @inline(__always)
   mutating func append(_ header: RequestHeader, extended: Bool) {
     let start = bytes + used
     appended(start, header.encode(extended: extended, to: start))
   }
 
-  /// Appends payload by copying it. Requires ``hasRoom(copying:)``.
-  mutating func append(copying payload: UnsafeRawPointer, count: Int) {
-    let start = bytes + used
-    start.copyMemory(from: payload, byteCount: count)
-    appended(start, count)
-  }
-
-  /// Appends payload by reference: it must stay as it is until ``sent`` has passed it.
+  /// Appends payload, which is not copied: it must stay as it is until ``sent`` has passed it. Requires ``hasRoom``.
   @inline(__always)
   mutating func append(referring payload: UnsafeRawPointer, count: Int) {
     segments[end] = Segment(start: payload, count: count)

@@ -27,6 +27,8 @@ struct Transfer {
   static let zeroChunk: UInt64 = 1 << 20
 
   var operation: Operation
+  /// As it was submitted: ``operation`` has what the server offers.
+  private let flags: CommandFlags
   /// The window: what the commands cover, in bytes from the start of the export.
   let lower: UInt64
   let upper: UInt64
@@ -39,8 +41,6 @@ struct Transfer {
   var isStalled = false
   /// Two blocks, head and tail, where the operation has edges.
   var edges: UnsafeMutableRawPointer?
-  /// The payload, where the caller wants its own buffer back at once.
-  var payloadCopy: UnsafeMutableRawPointer?
   /// Parts that the server refused as too large, to be done in smaller ones.
   var refused: [Range<UInt64>] = []
   /// Edges that are merged and wait to be written back: bit 0 head, bit 1 tail.
@@ -49,9 +49,13 @@ struct Transfer {
   let needsFlush: Bool
   /// It is carried out in order with others of its kind.
   let isOrdered: Bool
+  /// What the log held when the flush was sent.
+  var cut: UInt64 = 0
 
-  init(_ operation: Operation, _ limits: RequestLimits) {
+  /// - Parameter isFlushed: a flush belongs to it.
+  init(_ operation: Operation, _ limits: RequestLimits, isFlushed: Bool = false) {
     self.operation = operation
+    flags = operation.flags
     let end = operation.offset + operation.length
     if operation.command == .trim {
       // A hint: what is not a whole block is left alone.
@@ -64,13 +68,21 @@ struct Transfer {
     }
     cursor = lower
     needsFlush =
-      operation.command == .flush
+      operation.command == .flush || isFlushed
       || (operation.flags.contains(.fua) && limits.emulatesFUA && operation.command.mutates)
     isOrdered = operation.command.isOrdered(block: limits.block)
     if limits.emulatesFUA { self.operation.flags.remove(.fua) }
   }
 
   var end: UInt64 { operation.offset + operation.length }
+  /// As it was submitted, for another connection.
+  var original: Operation {
+    var original = operation
+    original.flags = flags
+    return original
+  }
+  /// Some of it may have been sent.
+  var hasBegun: Bool { stage == .running || stage == .flushing }
   /// Blocks that are covered in part must be fetched. Trim leaves them alone, and cache may take them whole.
   var hasEdges: Bool {
     switch operation.command {
@@ -125,7 +137,6 @@ struct TransferTable {
 
   mutating func remove(_ index: Int) {
     slots[index]?.edges?.deallocate()
-    slots[index]?.payloadCopy?.deallocate()
     slots[index] = nil
     free.append(index)
     count -= 1
@@ -141,17 +152,17 @@ struct TransferTable {
     return false
   }
 
-  /// Removes all and returns the tokens of those that somebody waits for.
-  mutating func removeAll() -> [Token] {
-    var tokens: [Token] = []
+  /// Removes all and returns them.
+  mutating func removeAll() -> [Transfer] {
+    var removed: [Transfer] = []
     for index in slots.indices {
       guard let transfer = slots[index] else { continue }
-      tokens.append(transfer.operation.token)
+      removed.append(transfer)
       remove(index)
     }
     waiting = []
     stalled = []
     needing = []
-    return tokens
+    return removed
   }
 }

@@ -29,6 +29,7 @@ extension TransmissionMachine {
         }
         return .completed(completion)
       }
+      if !refused.isEmpty { return .returned(refused.removeFirst()) }
       let step: Step
       switch receiving {
       case .header: step = try parseHeader()
@@ -42,7 +43,7 @@ extension TransmissionMachine {
         needed = count
         if let event = nextBufferNeed() { return event }
         resumeStalledTransfers()
-        guard finishedTaken < finished.count else { return nil }
+        guard finishedTaken < finished.count || !refused.isEmpty else { return nil }
       case .advanced: continue
       case .event(let event): return event
       }

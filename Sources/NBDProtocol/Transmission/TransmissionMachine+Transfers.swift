@@ -35,13 +35,6 @@ extension TransmissionMachine {
   /// Begins a transfer, or lets it wait for the one that it conflicts with.
   mutating func start(_ transfer: Transfer) {
     var transfer = transfer
-    if transfer.operation.copiesPayload, transfer.operation.command == .write, let payload = transfer.operation.buffer {
-      let count = Int(transfer.operation.length)
-      let copy = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 64)
-      copy.copyMemory(from: payload, byteCount: count)
-      transfer.payloadCopy = copy
-      transfer.operation.buffer = copy
-    }
     if transfer.operation.command == .read, transfer.operation.buffer == nil {
       transfer.stage = .needsBuffer
       transfers.needing.append(transfers.insert(transfer))
@@ -92,20 +85,36 @@ extension TransmissionMachine {
         return nil
       }
       transfers[index]?.stage = .flushing
+      if let log { transfers[index]?.cut = log.position }
       issuePart(index, .flush, [], 0, 0, nil, .finalFlush)
       return nil
     }
     transfers.remove(index)
     startWaitingTransfers()
-    if transfer.error.rawValue != 0 {
-      return Completion(token: transfer.operation.token, outcome: .failed(transfer.error), data: nil)
+    let isUnflushed = transfer.needsFlush && transfer.stage == .running && transfer.error.rawValue == 0
+    if transfer.error == .shutdown || isUnflushed {
+      unreserve(transfer.original)
+      refused.append(transfer.original)
+      return nil
     }
-    let isUnflushed = transfer.needsFlush && transfer.stage == .running
-    return Completion(
-      token: transfer.operation.token, outcome: isUnflushed ? .failed(.shutdown) : .success, data: nil)
+    return Completion(token: transfer.operation.token, outcome: noted(transfer), data: nil)
   }
 
-  private var hasRoomForCommand: Bool { commands.freeCount > 0 && output.hasRoom(copying: 0) }
+  /// How a transfer has ended, after the log was told.
+  private func noted(_ transfer: Transfer) -> Outcome {
+    let outcome: Outcome = transfer.error.rawValue == 0 ? .success : .failed(transfer.error)
+    guard let log else { return outcome }
+    let operation = transfer.original
+    if operation.command.mutates, log.admits(operation.length, operation.command) {
+      if outcome.isSuccess { log.record(operation) } else { log.unreserve(operation.length, operation.command) }
+    }
+    guard transfer.stage == .flushing else { return outcome }
+    log.flushed(upTo: transfer.cut)
+    // What the log has lost, a flush that succeeds does not bring back.
+    return operation.command == .flush && outcome.isSuccess && log.takeLoss() ? .failed(.ioError) : outcome
+  }
+
+  private var hasRoomForCommand: Bool { commands.freeCount > 0 && output.hasRoom }
 
   private mutating func stall(_ index: Int) {
     guard let transfer = transfers[index], !transfer.isStalled else { return }
@@ -198,7 +207,7 @@ extension TransmissionMachine {
     _ index: Int, _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
     _ buffer: UnsafeMutableRawPointer?, _ purpose: CommandSlot.Purpose, edge: Int = 0
   ) {
-    let slot = issue(command, flags, offset, length, buffer, copies: false, token: Token(.reactor, 0))
+    let slot = issue(command, flags, offset, length, buffer, token: Token(.reactor, 0))
     slot.pointee.purpose = purpose
     slot.pointee.edge = UInt8(edge)
     slot.pointee.transfer = index

@@ -17,6 +17,8 @@ package struct TransmissionMachine: ~Copyable {
   /// What ``next()`` reports.
   package enum Event {
     case completed(Completion)
+    /// The server goes away (`NBD_ESHUTDOWN`) and has not carried it out: it may be submitted to another connection.
+    case returned(Operation)
     /// A read that was submitted without a buffer cannot be answered from the receive buffer. Call
     /// ``provide(buffer:for:)`` before ``next()``. `command` is a number for that call only.
     case needsBuffer(command: Int, token: Token, length: UInt64)
@@ -32,6 +34,8 @@ package struct TransmissionMachine: ~Copyable {
   }
 
   package let export: Export
+  /// Where what was answered is recorded, until it is durable.
+  let log: WriteLog?
   package var output = SendQueue()
   var input = ReceiveBuffer()
   var commands = CommandTable()
@@ -53,6 +57,8 @@ package struct TransmissionMachine: ~Copyable {
   var errorText: (command: Int, text: String)?
   /// See ``takeErrorReply()``.
   var errorReply: ErrorReply?
+  /// Operations that the server has refused because it goes away, oldest first.
+  var refused: [Operation] = []
   /// Commands that were answered before their payload had left.
   var unsentReplied: [Int] = []
   /// Out-of-order reads, by command.
@@ -64,12 +70,13 @@ package struct TransmissionMachine: ~Copyable {
   /// Extents of finished block status operations, until they are taken.
   var extentResults: [Token: [[Extent]]] = [:]
   /// Reads in flight that are received in place.
-  private var largeReads = 0
+  var largeReads = 0
   /// Operations of several commands.
   var transfers = TransferTable()
 
-  package init(_ export: Export, leftover: [UInt8] = []) {
+  package init(_ export: Export, leftover: [UInt8] = [], log: WriteLog? = nil) {
     self.export = export
+    self.log = log
     replies = export.replies
     isExtended = export.replies == .extended
     limits = RequestLimits(export)
@@ -89,26 +96,28 @@ package struct TransmissionMachine: ~Copyable {
   // MARK: Submitting
 
   /// Operations that are not complete: commands in flight and transfers between commands.
-  package var isIdle: Bool { commands.count == 0 && transfers.isEmpty && finishedTaken == finished.count }
+  package var isIdle: Bool {
+    commands.count == 0 && transfers.isEmpty && finishedTaken == finished.count && refused.isEmpty
+  }
 
   /// ``next()`` has something to report without another byte from the server.
-  package var hasEvents: Bool { finishedTaken < finished.count || !transfers.needing.isEmpty }
+  package var hasEvents: Bool { finishedTaken < finished.count || !transfers.needing.isEmpty || !refused.isEmpty }
 
   /// Commands in flight: the measure of a connection's load.
   package var load: Int { commands.count }
 
   /// Bytes of data that reads and writes in flight are to move.
-  package private(set) var payload = 0
+  package internal(set) var payload = 0
 
   /// The server has answered a command with `NBD_ESHUTDOWN`. From then on nothing is put on the wire but the disconnect: what
-  /// is in flight is finished, and everything else fails as that command did (*Error values*).
+  /// is in flight is finished, and everything else comes back as ``Event/returned(_:)`` (*Error values*).
   package internal(set) var isShutDown = false
 
   /// Takes `operation`, which ``Export/check(_:)`` has passed. False where there is no room for it now: try again after
   /// something was sent or completed.
   package mutating func submit(_ operation: Operation) -> Bool {
     guard !isShutDown else {
-      finished.append(Completion(token: operation.token, outcome: .failed(.shutdown), data: nil))
+      refused.append(operation)
       return true
     }
     let (offset, length) = limits.wireRange(of: operation)
@@ -119,16 +128,28 @@ package struct TransmissionMachine: ~Copyable {
       finished.append(Completion(token: operation.token, outcome: .success, data: nil, hasExtents: isStatus))
       return true
     }
-    guard limits.fitsOneCommand(operation) else {
-      start(Transfer(operation, limits))
+    let isFlushed = log.map { operation.command.mutates && !$0.admits(operation.length, operation.command) } ?? false
+    guard !isFlushed, limits.fitsOneCommand(operation) else {
+      guard isFlushed || reserve(operation) else { return false }
+      start(Transfer(operation, limits, isFlushed: isFlushed))
       return true
     }
-    let copied = operation.copiesPayload ? Int(operation.length) : 0
-    guard commands.freeCount > 0, output.hasRoom(copying: copied) else { return false }
-    issue(
-      operation.command, operation.flags, offset, length, operation.buffer,
-      copies: operation.copiesPayload, token: operation.token)
+    guard commands.freeCount > 0, output.hasRoom, reserve(operation) else { return false }
+    issue(operation.command, operation.flags, offset, length, operation.buffer, token: operation.token)
     return true
+  }
+
+  /// Takes room in the log. False where there is none now.
+  @inline(__always)
+  private func reserve(_ operation: Operation) -> Bool {
+    guard let log, operation.command.mutates else { return true }
+    return log.reserve(operation.length, operation.command)
+  }
+
+  /// Gives back what ``reserve(_:)`` has taken.
+  func unreserve(_ operation: Operation) {
+    guard let log, operation.command.mutates, log.admits(operation.length, operation.command) else { return }
+    log.unreserve(operation.length, operation.command)
   }
 
   /// Puts one command on the wire. Requires a free slot and room in the output.
@@ -136,7 +157,7 @@ package struct TransmissionMachine: ~Copyable {
   @inline(__always)
   mutating func issue(
     _ command: Command, _ flags: CommandFlags, _ offset: UInt64, _ length: UInt64,
-    _ buffer: UnsafeMutableRawPointer?, copies: Bool, token: Token
+    _ buffer: UnsafeMutableRawPointer?, token: Token
   ) -> UnsafeMutablePointer<CommandSlot> {
     let index = commands.take()
     let slot = commands[index]
@@ -158,19 +179,15 @@ package struct TransmissionMachine: ~Copyable {
     if isExtended { header.flags.insert(.payloadLength) }
     output.append(header, extended: isExtended)
     slot.pointee.headerEnd = output.queued
-    if copies {
-      output.append(copying: payload, count: Int(length))
-    } else {
-      output.append(referring: payload, count: Int(length))
-      slot.pointee.payloadEnd = output.queued
-    }
+    output.append(referring: payload, count: Int(length))
+    slot.pointee.payloadEnd = output.queued
     return slot
   }
 
   /// Puts the soft disconnect on the wire (`NBD_CMD_DISC`), where ``output`` has room for it. It has no reply; nothing may be
   /// submitted after it. What is in flight may still be answered.
   package mutating func disconnect() {
-    guard output.hasRoom(copying: 0) else { return }
+    guard output.hasRoom else { return }
     output.append(.softDisconnect, extended: isExtended)
   }
 
@@ -260,6 +277,7 @@ package struct TransmissionMachine: ~Copyable {
     if slot.movesData { payload -= Int(slot.length) }
     commands.release(index)
     if slot.purpose == .whole, slot.error.rawValue == 0, slot.command != .blockStatus {
+      if slot.command.mutates, let log { log.record(slot.operation) }
       return Completion(token: slot.token, outcome: .success, data: data)
     }
     return completeRarely(index, slot)
@@ -271,56 +289,17 @@ package struct TransmissionMachine: ~Copyable {
     let status = slot.command == .blockStatus ? statusReplies.removeValue(forKey: index) : nil
     if let status { extentsHeld -= status.count }
     if slot.purpose != .whole { return completePiece(slot, outcome) }
-    if limits.lower(for: slot) {
-      start(
-        Transfer(
-          Operation(
-            slot.command, flags: slot.flags, offset: slot.offset, length: slot.length, buffer: slot.buffer,
-            token: slot.token), limits))
+    if slot.error == .shutdown {
+      unreserve(slot.operation)
+      refused.append(slot.operation)
       return nil
     }
+    if limits.lower(for: slot) {
+      start(Transfer(slot.operation, limits))
+      return nil
+    }
+    if !outcome.isSuccess { unreserve(slot.operation) }
     if outcome.isSuccess, let status { extentResults[slot.token] = status.extents.map { $0 ?? [] } }
     return Completion(token: slot.token, outcome: outcome, data: nil, hasExtents: outcome.isSuccess && status != nil)
-  }
-
-  /// The bytes that the server may still change when nothing more is sent: whole blocks of operations that were sent, at least
-  /// in part, and have no reply.
-  package var mutationsInFlight: [Range<UInt64>] {
-    var ranges: [Range<UInt64>] = []
-    for index in 0..<CommandTable.capacity where commands[index].pointee.isActive {
-      let slot = commands[index].pointee
-      guard slot.purpose == .whole, slot.command.mutates, slot.headerEnd <= output.sent else { continue }
-      ranges.append(slot.offset..<(slot.offset + slot.length))
-    }
-    for index in transfers.indices {
-      guard let transfer = transfers[index], transfer.operation.command.mutates, transfer.stage != .waiting else { continue }
-      ranges.append(transfer.lower..<transfer.upper)
-    }
-    return ranges
-  }
-
-  /// Ends every operation that is not complete, because the connection has ended. Each is reported once, through
-  /// `report`; the machine must not be used afterwards.
-  package mutating func fail(_ report: (Completion) -> Void) {
-    while finishedTaken < finished.count {
-      report(finished[finishedTaken])
-      finishedTaken += 1
-    }
-    for index in 0..<CommandTable.capacity where commands[index].pointee.isActive {
-      let slot = commands[index].pointee
-      if slot.purpose == .whole {
-        report(Completion(token: slot.token, outcome: .connectionLost, data: nil))
-      }
-      commands.release(index)
-    }
-    for token in transfers.removeAll() { report(Completion(token: token, outcome: .connectionLost, data: nil)) }
-    // What was in flight is no load any more, for whoever still asks.
-    largeReads = 0
-    payload = 0
-    output.removeAll()
-    unsentReplied = []
-    coverage = [:]
-    statusReplies = [:]
-    extentsHeld = 0
   }
 }

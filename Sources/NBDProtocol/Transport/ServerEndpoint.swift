@@ -28,12 +28,17 @@ public final class ServerEndpoint: Sendable {
   /// stream socket; the descriptor is taken over only when this succeeds.
   public init(_ address: ServerAddress) throws(NBDError) {
     self.address = address
+    state = Mutex(try Self.start(address))
+  }
+
+  /// Starts the server, where `address` says how.
+  private static func start(_ address: ServerAddress) throws(NBDError) -> State {
     var state = State()
     switch address {
     case .tcp, .unix, .vsock:
       break
     case .descriptor(let number):
-      state.connection = try Self.adopt(number)
+      state.connection = try adopt(number)
     case .command(let arguments):
       let shown = "starting \(printable(arguments.first ?? ""))"
       let pair = try doing(shown) { () throws(Errno) in try Syscall.socketpair() }
@@ -52,8 +57,36 @@ public final class ServerEndpoint: Sendable {
     case .socketActivation(let arguments):
       state.activation = try SocketActivation.start(arguments)
     }
-    self.state = Mutex(state)
+    return state
   }
+
+  /// A server that was started here and is of no use any more, because it has ended or cannot be connected to twice, is ended and
+  /// started anew; any other is left alone. Blocks. When this returns, the old one does nothing more.
+  ///
+  /// - Throws: what starting throws; ``NBDError/disconnected(_:)`` where it was shut down, or was inherited.
+  func restart() throws(NBDError) {
+    try state.withLock { state throws(NBDError) in
+      guard !state.isShutDown else { throw .disconnected("\(address) was shut down") }
+      switch address {
+      case .tcp, .unix, .vsock: return
+      case .descriptor: throw .disconnected("\(address) cannot be connected to again")
+      case .command:
+        state.connection = nil
+        state.command.take()?.end(leaveMilliseconds: Self.leaveMilliseconds, termMilliseconds: Self.termMilliseconds)
+      case .socketActivation:
+        guard state.activation?.child.ending(by: .after(milliseconds: 0)) != nil || state.activation == nil else { return }
+        state.activation.take()?.end(termMilliseconds: Self.termMilliseconds)
+      }
+      state = try Self.start(address)
+    }
+  }
+
+  /// Milliseconds for a command to leave by itself when its connection has closed, and after SIGTERM.
+  private static let leaveMilliseconds = 500
+  private static let termMilliseconds = 2000
+
+  /// Whether connections to it can be made after the first were lost.
+  public var canReconnect: Bool { if case .descriptor = address { false } else { true } }
 
   /// The server of a URI. Throws ``NBDError/unsupported(_:)`` for one that requires TLS, before anything is sent.
   public convenience init(_ uri: NBDURI) throws(NBDError) {

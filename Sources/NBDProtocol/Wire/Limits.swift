@@ -18,6 +18,10 @@ public enum Limits {
   /// Seconds for connecting, and for negotiating, each connection after the first: one more is worth having, and not worth
   /// waiting for.
   public static let anotherConnectionSeconds = 5
+  /// Seconds for connecting again, in each attempt: a new one asks again sooner than the kernel would.
+  public static let reconnectSeconds = 2
+  /// Seconds for negotiating again, in each attempt.
+  public static let renegotiationSeconds = 10
   /// Milliseconds without a sign of life after which a TCP peer that owes an acknowledgement is taken for gone.
   public static let peerSilence = 30_000
   /// Metadata contexts that a server may select for an export; no more are asked for.

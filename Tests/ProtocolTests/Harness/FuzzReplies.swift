@@ -126,7 +126,7 @@ extension Ask {
     let length = min(UInt64(input.byte()) * input.one(of: [1, 16, 512, 4096]), Self.longest)
     self.init(
       command: command, flags: command.allowedFlags.intersection(CommandFlags(rawValue: UInt16(flags))), offset: offset,
-      length: length, copiesPayload: flags & 128 != 0)
+      length: length)
     if command == .flush { (self.offset, self.length) = (0, 0) }
     let operation = Operation.unsent(command, flags: self.flags, offset: self.offset, length: self.length)
     guard (try? export.check(operation)) != nil else { return nil }

@@ -7,7 +7,6 @@ struct Ask {
   var offset: UInt64 = 0
   var length: UInt64 = 0
   var payload: [UInt8] = []
-  var copiesPayload = false
 
   static func read(_ offset: UInt64, _ length: UInt64, _ flags: CommandFlags = []) -> Ask {
     Ask(command: .read, flags: flags, offset: offset, length: length)
@@ -58,13 +57,15 @@ struct MachineSession: ~Copyable {
   var asks: [Ask] = []
   var violation: ProtocolViolation?
   var refused = 0
+  /// What the end of the connection gave back.
+  private(set) var returned: [ReturnedOperation] = []
   /// Calls of ``receive(_:)``'s socket: each fills what the machine has room for, as one `recvmsg` does.
   private(set) var receives = 0
   /// Reads have no buffer of their own, as a request source submits them.
   let isBufferless: Bool
 
-  init(_ export: Export, leftover: [UInt8] = [], isBufferless: Bool = false) {
-    machine = TransmissionMachine(export, leftover: leftover)
+  init(_ export: Export, leftover: [UInt8] = [], isBufferless: Bool = false, log: WriteLog? = nil) {
+    machine = TransmissionMachine(export, leftover: leftover, log: log)
     self.isBufferless = isBufferless
   }
 
@@ -73,7 +74,7 @@ struct MachineSession: ~Copyable {
   mutating func submit(_ ask: Ask) -> Int? {
     let number = outcomes.count
     var operation = Operation(
-      ask.command, flags: ask.flags, offset: ask.offset, length: ask.length, copiesPayload: ask.copiesPayload,
+      ask.command, flags: ask.flags, offset: ask.offset, length: ask.length,
       token: Token(.source, UInt(number)))
     if ask.command == .write || (ask.command == .read && !isBufferless) {
       let buffer = GuardedBuffer(Int(ask.length))
@@ -172,6 +173,8 @@ struct MachineSession: ~Copyable {
         if events > Self.eventsAtOnce { return fault("more than \(Self.eventsAtOnce) events without another byte") }
         switch event {
         case .completed(let completion): note(completion)
+        case .returned(let operation):
+          note(Completion(token: operation.token, outcome: .failed(.shutdown), data: nil))
         case .needsBuffer(let command, let token, let length):
           let buffer = GuardedBuffer(Int(length))
           buffers[Int(token.value)] = buffer
@@ -214,8 +217,11 @@ struct MachineSession: ~Copyable {
   /// The connection ends.
   mutating func fail() {
     var completions: [Completion] = []
-    machine.fail { completions.append($0) }
+    var lost: [ReturnedOperation] = []
+    machine.surrender(completed: { completions.append($0) }, { lost.append($0) })
     for completion in completions { note(completion) }
+    for operation in lost { note(Completion(token: operation.operation.token, outcome: .connectionLost, data: nil)) }
+    returned += lost
   }
 }
 

@@ -1,0 +1,165 @@
+import Synchronization
+
+/// Connects again: one thread for an export, from its first connection to its end.
+///
+/// Theory of operation. ``Recovery`` says when and where; this thread connects and negotiates, checks that what is there now can take the
+/// place of what was lost, and then, so that nothing runs beside what is sent again:
+///
+///     stop all reactors ──> wait until they are quiet ──> send the write log again ──> give the connection to a reactor ──> go on
+///
+/// Blocking is allowed here: nothing waits for this thread but requests that wait for the server.
+final class Reconnector: Sendable {
+  /// Milliseconds that the reactors may take to finish what they have, before a new connection is put off: one that lives may be slow.
+  private static let quietMilliseconds = 10_000
+  /// Milliseconds in which losses count as one, where some connections live.
+  private static let gatherMilliseconds = 20
+
+  private let ways: [Opener]
+  private let export: Export
+  private let isReadOnly: Bool
+  private let link: Link
+  private let reactors: [Reactor]
+  private let report: @Sendable (LinkEvent) -> Void
+  private let recovery: Mutex<Recovery>
+  private let isEnding = Atomic<Bool>(false)
+
+  /// - Parameters:
+  ///   - ways: to the same export; none where nobody reconnects: then losses are only reported.
+  ///   - window: see ``Recovery``.
+  ///   - report: called on the thread of the reconnector.
+  init(
+    _ ways: [Opener], _ export: Export, isReadOnly: Bool, window: UInt64?, _ link: Link, _ reactors: [Reactor],
+    report: @escaping @Sendable (LinkEvent) -> Void
+  ) {
+    self.ways = ways
+    self.export = export
+    self.isReadOnly = isReadOnly
+    self.link = link
+    self.reactors = reactors
+    self.report = report
+    recovery = Mutex(Recovery(connections: reactors.count, ways: max(ways.count, 1), window: ways.isEmpty ? 0 : window))
+  }
+
+  func start() throws(NBDError) { try POSIXThread.startDetached("reconnecting") { [self] in run() } }
+
+  /// Has the thread end, soon: it may be connecting.
+  func end() {
+    isEnding.store(true, ordering: .sequentiallyConsistent)
+    link.end(reactors)
+    link.news.signal()
+  }
+
+  private func run() {
+    var log = ConnectionLog()
+    while !isEnding.load(ordering: .relaxed) {
+      reportLosses(&log)
+      let now = MonotonicClock.now
+      switch recovery.withLock({ $0.next(at: now) }) {
+      case .rest: link.news.wait()
+      case .wait(let until): link.news.wait(milliseconds: Int((until - min(now, until)) / 1_000_000 + 1))
+      case .connect(let way): connect(way, &log)
+      case .giveUp:
+        let error = log.lastError ?? .disconnected("there is no connection to the server")
+        link.fail(error, reactors)
+        report(.failed(error, after: log.outage(now)))
+      }
+    }
+  }
+
+  /// What is to be said, and was.
+  private struct ConnectionLog {
+    var lastError: NBDError?
+    var since: UInt64?
+    func outage(_ now: UInt64) -> Duration { .nanoseconds(Int64(clamping: now - (since ?? now))) }
+  }
+
+  /// Notes what was lost. Returns whether there was anything.
+  private func takeLosses(_ log: inout ConnectionLog) -> Bool {
+    let now = MonotonicClock.now
+    var isNews = false
+    for (index, reactor) in reactors.enumerated() {
+      guard case .lost(let error) = reactor.currentState else { continue }
+      recovery.withLock { recovery in
+        guard !recovery.lost.contains(index) else { return }
+        isNews = true
+        recovery.lose(
+          index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), at: now, random: .random(in: 0 ... .max))
+      }
+      log.lastError = error
+    }
+    return isNews
+  }
+
+  /// Says what is lost. Connections to one server are lost together, and each reactor sees its own.
+  private func reportLosses(_ log: inout ConnectionLog) {
+    guard takeLosses(&log), let error = log.lastError else { return }
+    let deadline = Deadline.after(milliseconds: Self.gatherMilliseconds)
+    while recovery.withLock(\.alive) > 0, !deadline.hasPassed {
+      link.news.wait(milliseconds: Int(deadline.pollTimeout))
+      _ = takeLosses(&log)
+    }
+    log.since = log.since ?? MonotonicClock.now
+    report(.lost(error, alive: recovery.withLock(\.alive), of: reactors.count, isWaiting: link.canWait))
+  }
+
+  // MARK: A new connection
+
+  private func connect(_ way: Int, _ log: inout ConnectionLog) {
+    do throws(NBDError) {
+      let connection = try ways[way].reopen(like: export, isReadOnly: isReadOnly)
+      guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index) else { return }
+      let alive = recovery.withLock { recovery in
+        recovery.made(index, way: way)
+        return recovery.alive
+      }
+      report(
+        .connected(alive: alive, of: reactors.count, after: log.outage(MonotonicClock.now), way: way, resent: resent))
+      if alive == reactors.count { log = ConnectionLog() }
+    } catch {
+      failed(error, &log)
+    }
+  }
+
+  private func failed(_ error: NBDError, _ log: inout ConnectionLog) {
+    log.lastError = error
+    if case .invalidArgument = error, recovery.withLock(\.alive) == 0, ways.count == 1 {
+      link.fail(error, reactors)
+      report(.failed(error, after: log.outage(MonotonicClock.now)))
+      isEnding.store(true, ordering: .relaxed)
+      return
+    }
+    recovery.withLock { $0.failed(at: MonotonicClock.now, random: .random(in: 0 ... .max)) }
+    report(.attemptFailed(error))
+  }
+
+  /// Has the reactor of that number take `connection`, when nothing else is in flight and the log was sent again. Returns how many
+  /// operations that were; nil where this is the end.
+  private func admit(_ connection: NegotiatedConnection, _ index: Int) throws(NBDError) -> Int? {
+    let stop = link.stopAll(reactors)
+    defer { link.resumeAll(reactors) }
+    let deadline = Deadline.after(milliseconds: Self.quietMilliseconds)
+    while !reactors.allSatisfy({ $0.isQuiet(since: stop) }) {
+      if isEnding.load(ordering: .relaxed) { return nil }
+      guard !deadline.hasPassed else { throw .timedOut("the other connections did not come to rest") }
+      link.news.wait(milliseconds: Int(deadline.pollTimeout))
+    }
+    guard let log = link.log, !log.isEmpty else {
+      reactors[index].give(connection)
+      return 0
+    }
+    let (ready, resent) = try Replay.run(log, over: connection)
+    reactors[index].give(ready)
+    return resent
+  }
+}
+
+/// What happens to the connections of an export.
+package enum LinkEvent: Hashable, Sendable {
+  /// `isWaiting`: requests wait for another connection, where there is none.
+  case lost(NBDError, alive: Int, of: Int, isWaiting: Bool)
+  /// `after`: since the first of them was lost; `way`: by number; `resent`: operations that had been answered, and were sent again.
+  case connected(alive: Int, of: Int, after: Duration, way: Int, resent: Int)
+  case attemptFailed(NBDError)
+  /// There will be no connection any more.
+  case failed(NBDError, after: Duration)
+}
