@@ -22,6 +22,7 @@
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+[ -z "${NBDMOUNT:-}" ] || NBDMOUNT=$(realpath -- "$NBDMOUNT")
 cd -- "$repo"
 
 minutes=3 filesystems=() results='' leash_of_watch='' log=$logs/loop.log group=nbdmount-loop.$$
@@ -73,6 +74,5 @@ mkdir -p "$logs"
 trap 'die "a task is stuck; all output is in $log"' USR1
 exec {leash_of_watch}> >(as_root Scripts/stuck.py "$group" $$)
 
-NBDMOUNT=$(realpath -- "$NBDMOUNT")
 contained '' env NBDMOUNT="$NBDMOUNT" Scripts/loop-run.sh "$group" "$((minutes * 60))" "$results" "$log" "${filesystems[@]}" ||
   die "all output is in $log"
