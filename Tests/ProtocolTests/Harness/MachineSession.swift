@@ -166,6 +166,8 @@ struct MachineSession: ~Copyable {
   }
 
   mutating func drain() {
+    // A connection that has broken the protocol is of no use, and its machine is not asked again.
+    guard violation == nil else { return }
     var events = 0
     do {
       while let event = try machine.next() {
