@@ -29,17 +29,23 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
+    // What the specification asks of servers, as checks that speak bytes. No client, no command line.
+    .target(name: "NBDConformance", dependencies: ["NBDProtocol"]),
+
     // The command line and the FUSE side.
     .executableTarget(
       name: "NBDMount",
       dependencies: [
-        "NBDProtocol", "CFuse3", "CLinux",
+        "NBDProtocol", "NBDConformance", "CFuse3", "CLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
     .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "TestSupport"]),
+
+    // Each check of a server, against a server that obeys and one that breaks that rule.
+    .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol"]),
 
     // The command line and the process-level parts of a mount's life; nothing is mounted.
     .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),

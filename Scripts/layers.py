@@ -12,6 +12,7 @@ import sys
 
 MODULES = {
     "NBDProtocol": ["Wire", "Handshake", "Transmission", "System", "Transport", "Reactor", "Client"],
+    "NBDConformance": ["Catalogue", "Conversation", "Engine", "Checks", "Report"],
     "NBDMount": ["FileSystem", "Process", "CommandLine", "FUSE", "Mounting", "."],
 }
 WORDS_BEFORE = r"(?:(?:@\w+(?:\([^)]*\))?|public|package|private|fileprivate|internal|final|indirect|nonisolated)\s+)*"

@@ -35,7 +35,7 @@ public struct Deadline: Hashable, Comparable, Sendable {
   }
 
   /// What `poll(2)` wants: milliseconds rounded up (rounding down would spin through the last one), -1 for ``never``.
-  var pollTimeout: Int32 {
+  package var pollTimeout: Int32 {
     guard let remaining else { return -1 }
     return Int32(clamping: remaining / 1_000_000 + (remaining % 1_000_000 == 0 ? 0 : 1))
   }

@@ -6,7 +6,7 @@ import SystemPackage
 /// Nothing here blocks. It belongs to whoever drives the connection, and is closed with it.
 package struct Channel: ~Copyable {
   /// What became of an attempt to move bytes.
-  enum Result {
+  package enum Result {
     /// So many were moved, at least one.
     case moved(Int)
     /// None now; epoll tells when.
@@ -28,7 +28,7 @@ package struct Channel: ~Copyable {
   package init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
 
   /// For `epoll` and questions about the connection; not for moving bytes.
-  var descriptor: Int32 { socket.rawValue }
+  package var descriptor: Int32 { socket.rawValue }
 
   /// `sendmsg(2)`: as much of `vectors`, in order, as the kernel takes at once.
   @inline(__always)
@@ -51,13 +51,13 @@ package struct Channel: ~Copyable {
   }
 
   /// The same with one place, of at least one byte.
-  func receive(into place: UnsafeMutableRawBufferPointer) -> Result {
+  package func receive(into place: UnsafeMutableRawBufferPointer) -> Result {
     var vector = IOVector(iov_base: place.baseAddress, iov_len: place.count)
     return receive(&vector, count: 1)
   }
 
   /// The same with one run of bytes.
-  func send(_ bytes: UnsafeRawBufferPointer) -> Result {
+  package func send(_ bytes: UnsafeRawBufferPointer) -> Result {
     var vector = IOVector(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
     return send(&vector, count: 1)
   }
@@ -71,10 +71,10 @@ package struct Channel: ~Copyable {
   }
 
   /// `shutdown(2)`: nothing more is sent; the server sees the end when it has read the rest.
-  func endOutput() { shutdown(socket.rawValue, Int32(SHUT_WR)) }
+  package func endOutput() { shutdown(socket.rawValue, Int32(SHUT_WR)) }
 
   /// `shutdown(2)`: nothing more is sent or received. The descriptor stays a valid one.
-  func end() { shutdown(socket.rawValue, Int32(SHUT_RDWR)) }
+  package func end() { shutdown(socket.rawValue, Int32(SHUT_RDWR)) }
 }
 
 extension Errno {

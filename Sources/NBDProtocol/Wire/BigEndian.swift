@@ -7,7 +7,7 @@
 extension RawSpan {
   /// The unsigned big-endian integer at `offset`. Requires `offset + size <= byteCount`.
   @inline(__always)
-  func loadBigEndian<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+  package func loadBigEndian<T: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
     _ offset: Int, as type: T.Type = T.self
   ) -> T {
     precondition(offset >= 0 && offset <= byteCount - MemoryLayout<T>.size)
@@ -16,14 +16,14 @@ extension RawSpan {
   }
 
   /// The bytes from `offset` to the end, copied.
-  func copyBytes(from offset: Int = 0) -> [UInt8] {
+  package func copyBytes(from offset: Int = 0) -> [UInt8] {
     precondition(offset <= byteCount)
     return unsafe extracting(offset..<byteCount).withUnsafeBytes { unsafe Array($0) }
   }
 
   /// The string at `offset`, a 32-bit count of bytes and then the bytes, and the offset behind it. Nil where it does not end
   /// inside the span.
-  func loadCounted(_ offset: Int = 0) -> (bytes: [UInt8], end: Int)? {
+  package func loadCounted(_ offset: Int = 0) -> (bytes: [UInt8], end: Int)? {
     guard offset <= byteCount - 4 else { return nil }
     let start = offset + 4
     guard let count = Int(exactly: loadBigEndian(offset, as: UInt32.self)), count <= byteCount - start else { return nil }
@@ -41,14 +41,14 @@ extension UnsafeMutableRawPointer {
 
 extension Array where Element == UInt8 {
   /// Appends `value` in network byte order. For the handshake, where messages are small and few.
-  mutating func appendBigEndian<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
+  package mutating func appendBigEndian<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
     for shift in stride(from: T.bitWidth - 8, through: 0, by: -8) {
       append(UInt8(truncatingIfNeeded: value >> T(shift)))
     }
   }
 
   /// Appends `string` with the 32-bit count of its bytes in front.
-  mutating func appendCounted(_ string: [UInt8]) {
+  package mutating func appendCounted(_ string: [UInt8]) {
     appendBigEndian(UInt32(truncatingIfNeeded: string.count))
     self += string
   }

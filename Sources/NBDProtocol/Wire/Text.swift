@@ -1,7 +1,7 @@
 /// Text of messages for people.
 
 /// `value` in hexadecimal, for numbers that are known by their bits.
-func hex<T: UnsignedInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }
+package func hex<T: UnsignedInteger>(_ value: T) -> String { "0x" + String(value, radix: 16) }
 
 /// `text` with control characters escaped and cut to ``Limits/string`` scalars, because a server's words
 /// must never reach a terminal as they came.

@@ -1,0 +1,126 @@
+import Glibc
+import NBDProtocol
+import SystemPackage
+
+/// Why bytes did not come.
+enum StreamEnd: Error, Hashable {
+  /// The server ended the connection; so many of the bytes had come.
+  case ended(after: Int)
+  /// Nothing came for as long as is waited; so many of the bytes had come.
+  case silent(after: Int)
+}
+
+/// A channel with deadlines: so many bytes, now, or why not. It never waits for longer than it was told to, whatever the
+/// server does, and holds a bounded amount of what the server says.
+final class ByteStream {
+  /// Bytes that may wait here unread. Who sends more than that while we send is not read from until we are done.
+  static let bound = 80 << 20
+
+  private let channel: Channel
+  private var buffer: [UInt8] = []
+  private var position = 0
+  /// The server has closed the connection, or reset it. Bytes may still wait here.
+  private(set) var hasEnded = false
+
+  /// Milliseconds without progress that are waited.
+  let patience: Int
+  /// When waiting ends, progress or not.
+  let deadline: Deadline
+
+  init(_ socket: consuming OwnedDescriptor, patience: Int, deadline: Deadline) {
+    channel = Channel(socket)
+    self.patience = patience
+    self.deadline = deadline
+  }
+
+  private var waiting: Int { buffer.count - position }
+
+  /// Sends all of `bytes`, and takes in meanwhile what comes. False where the server has closed.
+  func send(_ bytes: [UInt8]) throws(StreamEnd) -> Bool {
+    var sent = 0
+    while sent < bytes.count {
+      let result = bytes.withUnsafeBytes { unsafe channel.send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
+      switch result {
+      case .moved(let count): sent += count
+      case .broken, .ended:
+        // What it said before it closed is still there to be read.
+        while !hasEnded, takeIn() {}
+        hasEnded = true
+        return false
+      case .notNow, .shortOfMemory:
+        guard poll(Int16(POLLOUT) | (waiting < Self.bound ? Int16(POLLIN) : 0), patience) else { throw .silent(after: sent) }
+        if waiting < Self.bound { _ = takeIn() }
+      }
+    }
+    return true
+  }
+
+  /// The next `count` bytes.
+  func receive(_ count: Int) throws(StreamEnd) -> [UInt8] {
+    while waiting < count {
+      if hasEnded { throw .ended(after: waiting) }
+      guard poll(Int16(POLLIN), patience) else { throw .silent(after: waiting) }
+      _ = takeIn()
+    }
+    let bytes = Array(buffer[position..<(position + count)])
+    position += count
+    if position == buffer.count {
+      buffer.removeAll(keepingCapacity: buffer.count < 1 << 20)
+      position = 0
+    }
+    return bytes
+  }
+
+  /// The next `count` bytes, or as many as there are before the end or a silence.
+  func rest(_ count: Int) -> [UInt8] {
+    if let all = try? receive(count) { return all }
+    let some = waiting
+    return (try? receive(some)) ?? []
+  }
+
+  /// Whether a byte waits, or comes within `milliseconds`.
+  func hasMore(within milliseconds: Int) -> Bool {
+    while waiting == 0 {
+      guard !hasEnded, poll(Int16(POLLIN), milliseconds) else { return false }
+      _ = takeIn()
+    }
+    return true
+  }
+
+  /// Nothing more is sent from here; the server sees the end.
+  func endOutput() { channel.endOutput() }
+
+  /// Nothing more is sent or received.
+  func end() { channel.end() }
+
+  /// Receives once. False where there was nothing.
+  private func takeIn() -> Bool {
+    let room = 1 << 18
+    if position > 1 << 20 {
+      buffer.removeFirst(position)
+      position = 0
+    }
+    let old = buffer.count
+    buffer += repeatElement(0, count: room)
+    let result = buffer.withUnsafeMutableBytes {
+      unsafe channel.receive(into: UnsafeMutableRawBufferPointer(rebasing: $0[old...]))
+    }
+    var count = 0
+    switch result {
+    case .moved(let moved): count = moved
+    case .ended, .broken: hasEnded = true
+    case .notNow, .shortOfMemory: break
+    }
+    buffer.removeLast(room - count)
+    return count > 0
+  }
+
+  private func poll(_ events: Int16, _ milliseconds: Int) -> Bool {
+    let until = min(deadline, .after(milliseconds: milliseconds))
+    var entry = pollfd(fd: channel.descriptor, events: events, revents: 0)
+    while true {
+      let result = Glibc.poll(&entry, 1, until.pollTimeout)
+      if result >= 0 || errno != EINTR { return result > 0 }
+    }
+  }
+}

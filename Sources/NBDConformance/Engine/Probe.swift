@@ -1,0 +1,228 @@
+import NBDProtocol
+
+/// What a check has at hand: connections in any state, what is known of the server, and ways to say what was found.
+final class Probe {
+  let clause: Clause
+  let target: any Target
+  let settings: Settings
+  let facts: Facts
+  let book: RuleBook
+  let transcript = Transcript()
+  let deadline: Deadline
+  private(set) var sessions: [Session] = []
+
+  func releaseSessions() { sessions = [] }
+
+  init(_ clause: Clause, _ target: any Target, _ settings: Settings, _ facts: Facts, _ book: RuleBook) {
+    self.clause = clause
+    self.target = target
+    self.settings = settings
+    self.facts = facts
+    self.book = book
+    deadline = .after(milliseconds: settings.checkLimit)
+  }
+
+  // MARK: What was found
+
+  /// Whether what the clause wants is so.
+  func expect(_ isKept: Bool, _ expected: @autoclosure () -> String, _ found: @autoclosure () -> String) throws {
+    if !isKept { throw Finding(kind: .missed, expected: expected(), found: found()) }
+  }
+
+  /// Whether the best is so, where less is not forbidden.
+  func prefer(_ isKept: Bool, _ expected: @autoclosure () -> String, _ found: @autoclosure () -> String) throws {
+    if !isKept { throw Finding(kind: .warned, expected: expected(), found: found()) }
+  }
+
+  /// A conversation that cannot go on.
+  func broken(_ expected: String, _ found: String) -> Finding { Finding(kind: .broken, expected: expected, found: found) }
+
+  /// The check applies only where that is so.
+  func need(_ applies: Bool, _ reason: @autoclosure () -> String) throws {
+    if !applies { throw Finding(kind: .skipped, found: reason()) }
+  }
+
+  /// The optional, where there is one.
+  func need<T>(_ value: T?, _ reason: @autoclosure () -> String) throws -> T {
+    guard let value else { throw Finding(kind: .skipped, found: reason()) }
+    return value
+  }
+
+  /// The kind of replies can be agreed.
+  func need(_ form: ReplyForm) throws { try need(facts.flags[form] != nil, "the server has no \(form.name)") }
+
+  func need(_ flag: TransmissionFlags, _ name: String) throws { try need(facts.has(flag), "\(name) is not advertised") }
+
+  func needAbsent(_ flag: TransmissionFlags, _ name: String) throws { try need(!facts.has(flag), "\(name) is advertised") }
+
+  /// The export has that many bytes.
+  func need(size: UInt64) throws { try need(facts.size >= size, "the export is smaller than \(size) bytes") }
+
+  /// Runs `body`, in which the client breaks a rule, so that the server may hang up. False where it did.
+  @discardableResult
+  func breaking(_ session: Session, _ body: () throws -> Void) throws -> Bool {
+    session.isLicensed = true
+    defer { session.isLicensed = false }
+    do { try body() } catch let finding as Finding where finding.kind == .licensedEnd { return false }
+    return true
+  }
+
+  // MARK: Connections
+
+  /// A connection on which nothing was said.
+  func connect() throws -> Session {
+    let socket: OwnedDescriptor
+    do {
+      socket = try target.connect(deadline: min(deadline, .after(milliseconds: settings.timeout)))
+    } catch {
+      transcript.add(0, .event, "\(error)")
+      throw broken("a connection", "\(error)")
+    }
+    let session = Session(socket, settings, deadline: deadline, transcript, book)
+    session.isWithoutTLS = facts.tls == .none
+    session.minimumBlock = facts.minimum
+    session.maximumPayload = facts.blocks?.maximum
+    sessions.append(session)
+    return session
+  }
+
+  /// Behind the greeting, which is not looked at.
+  func greeted() throws -> Session {
+    try need(!facts.isOldstyle, "the server is oldstyle")
+    let session = try connect()
+    let greeting = try session.receive(18, "the greeting")
+    session.log(
+      .received, "greeting",
+      [
+        Field("magic", greeting[0..<8], "NBDMAGIC"), Field("magic", greeting[8..<16], "IHAVEOPT"),
+        Field("handshake flags", greeting[16..<18]),
+      ])
+    return session
+  }
+
+  /// In the option haggling. `flags` are the client's; what the server offers where there are none given.
+  func haggling(flags: UInt32? = nil, needsPlaintext: Bool = true) throws -> Session {
+    if needsPlaintext { try need(facts.tls != .forced, "the server wants TLS") }
+    let session = try greeted()
+    try sendFlags(session, flags ?? UInt32(facts.handshakeFlags & 3))
+    return session
+  }
+
+  func sendFlags(_ session: Session, _ flags: UInt32) throws {
+    try session.send(bytes(flags), "client flags", [Field("client flags", bytes(flags))])
+  }
+
+  /// In the transmission phase, with these replies, and contexts selected.
+  func transmission(_ form: ReplyForm = .simple, contexts: [String] = [], name: [UInt8]? = nil) throws -> Session {
+    if let obstacle = facts.obstacle { throw Finding(kind: .skipped, found: obstacle) }
+    try need(form)
+    if facts.isOldstyle { return try oldstyle() }
+    let session = try haggling()
+    try agree(session, form)
+    if !contexts.isEmpty { try select(session, contexts, name: name) }
+    try go(session, name: name)
+    return session
+  }
+
+  private func oldstyle() throws -> Session {
+    let session = try connect()
+    let greeting = try session.receive(152, "the oldstyle greeting")
+    session.log(.received, "oldstyle greeting", [Field("magics", greeting[0..<16]), Field("size", greeting[16..<24]), Field("flags", greeting[24..<28])])
+    return session
+  }
+
+  func agree(_ session: Session, _ form: ReplyForm) throws {
+    switch form {
+    case .simple: return
+    case .structured: try acknowledged(session, .structuredReply)
+    case .extended: try acknowledged(session, .extendedHeaders)
+    }
+    session.form = form
+  }
+
+  /// Selects contexts, and remembers their numbers.
+  func select(_ session: Session, _ names: [String], name: [UInt8]? = nil) throws {
+    let answer = try acknowledged(session, .setMetaContext, contextData(names, name: name))
+    session.contexts = [:]
+    for context in answer.contexts { session.contexts[context.id] = String(decoding: context.name, as: UTF8.self) }
+  }
+
+  /// Enters the transmission phase by `NBD_OPT_GO`, or by `NBD_OPT_EXPORT_NAME` where there is no other way.
+  @discardableResult
+  func go(_ session: Session, _ items: [UInt16] = [3], name: [UInt8]? = nil) throws -> OptionAnswer {
+    guard facts.hasGo else {
+      try session.sendOption(.exportName, name ?? facts.exportName)
+      let padding = facts.handshakeFlags & 2 == 0 ? ExportNameReply.reservedSize : 0
+      let reply = try session.receive(ExportNameReply.encodedSize + padding, "size and flags")
+      session.log(.received, "export", [Field("size", reply[0..<8]), Field("flags", reply[8..<10])])
+      return OptionAnswer(option: .exportName)
+    }
+    return try acknowledged(session, .go, information(items, name: name))
+  }
+
+  /// An option that a good server takes, because it took it before.
+  @discardableResult
+  func acknowledged(_ session: Session, _ option: OptionType, _ data: [UInt8] = []) throws -> OptionAnswer {
+    let answer = try session.option(option, data)
+    guard answer.isAcknowledged else { throw broken("NBD_REP_ACK to \(option), as before", answer.summary) }
+    return answer
+  }
+
+  // MARK: What is sent
+
+  /// The data of `NBD_OPT_INFO` and `NBD_OPT_GO`, for our export where no other is named.
+  func information(_ items: [UInt16] = [], name: [UInt8]? = nil) -> [UInt8] {
+    InformationRequest(name: name ?? facts.exportName, items: items.map(InfoType.init(rawValue:))).encoded
+  }
+
+  /// The data of the options about contexts.
+  func contextData(_ queries: [String], name: [UInt8]? = nil) -> [UInt8] {
+    contextData(queries.map(utf8), name: name)
+  }
+
+  func contextData(_ queries: [[UInt8]], name: [UInt8]? = nil) -> [UInt8] {
+    MetaContextRequest(name: name ?? facts.exportName, queries: queries).encoded
+  }
+
+  /// A name that no export has, of the shape that makes errors easy to read.
+  static let strangeName = utf8("no-such-export-5f2c81")
+
+  // MARK: Still in step
+
+  /// The server answers the next option as it should.
+  func inSync(_ session: Session) throws {
+    let answer = try session.option(.info, information())
+    if facts.hasGo, facts.obstacle == nil, !answer.isAcknowledged, answer.final != .blockSizeRequired {
+      throw broken("NBD_REP_ACK to the next NBD_OPT_INFO", answer.summary)
+    }
+  }
+
+  /// The server answers the next read with data.
+  func stillReads(_ session: Session) throws {
+    try need(size: facts.unit)
+    let reply = try session.request(.read, 0, facts.unit)
+    guard reply.data(0, Int(facts.unit)) != nil else { throw broken("the data of the next read", reply.summary) }
+  }
+
+  /// What `length` bytes at `offset` hold.
+  func read(_ session: Session, _ offset: UInt64, _ length: Int) throws -> [UInt8] {
+    let reply = try session.request(.read, offset, UInt64(length))
+    guard let data = reply.data(offset, length) else { throw broken("\(length) bytes of data at \(offset)", reply.summary) }
+    return data
+  }
+
+  /// A write that a good server takes.
+  func write(_ session: Session, _ offset: UInt64, _ data: [UInt8], flags: CommandFlags = []) throws {
+    let reply = try session.request(.write, flags: flags, offset, UInt64(data.count), payload: data)
+    guard reply.isSuccess else { throw broken("success of a write of \(data.count) bytes at \(offset)", reply.summary) }
+  }
+
+  /// `count` bytes that say which `seed` they are of, none of them 0.
+  static func pattern(_ count: Int, _ seed: UInt8 = 1) -> [UInt8] {
+    let period = (0..<251).map { UInt8(1 + ($0 + Int(seed) * 37) % 251) }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(count + 251)
+    while bytes.count < count { bytes += period }
+    return Array(bytes.prefix(count))
+  }
+}

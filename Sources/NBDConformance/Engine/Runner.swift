@@ -1,0 +1,131 @@
+import NBDProtocol
+
+/// Runs checks against one server, and survives whatever it does.
+package final class Runner {
+  private let target: any Target
+  private let settings: Settings
+  private let exportName: [UInt8]
+  /// The export may be written to.
+  private let writes: Bool
+  /// What SHOULD be counts as what MUST be.
+  private let isStrict: Bool
+  private let book = RuleBook()
+  package private(set) var facts = Facts()
+
+  package init(_ target: any Target, settings: Settings = Settings(), exportName: [UInt8] = [], writes: Bool = false, isStrict: Bool = false) {
+    self.target = target
+    self.settings = settings
+    self.exportName = exportName
+    self.writes = writes
+    self.isStrict = isStrict
+  }
+
+  /// The server is gone, and the name of the check that it did not survive.
+  private var dead: String?
+
+  /// Runs `checks`, those that may kill the server last, and gives their results in the order of `checks`.
+  ///
+  /// `progress` is called before each. Throws ``NBDError`` where no connection can be made at all.
+  package func run(_ checks: [Check], progress: (Int, Check) -> Void = { _, _ in }) throws -> [Result] {
+    let survey = Survey(target, settings, exportName: exportName)
+    facts = try survey.run()
+    _ = target.takeCrash()
+    var results: [String: Result] = [:]
+    let order = checks.filter { !$0.isRisky } + checks.filter(\.isRisky)
+    for (index, check) in order.enumerated() {
+      progress(index, check)
+      results[check.id] = run(check)
+    }
+    for check in checks where check.isObserved { results[check.id] = settle(check, results[check.id]) }
+    return checks.compactMap { results[$0.id] }
+  }
+
+  private func run(_ check: Check) -> Result {
+    let clause = check.clause
+    var result = Result(id: check.id, verdict: .pass)
+    if let dead {
+      result.verdict = .skip
+      result.found = "the server stopped accepting connections after \(dead)"
+      return result
+    }
+    if let reason = reasonToSkip(clause) {
+      result.verdict = .skip
+      result.found = reason
+      return result
+    }
+    let start = MonotonicClock.now
+    let probe = Probe(clause, target, settings, facts, book)
+    do { try check.body(probe) } catch let finding as Finding {
+      apply(finding, clause, to: &result)
+    } catch {
+      apply(Finding(kind: .broken, expected: "a check that can be made", found: "\(error)"), clause, to: &result)
+    }
+    let metItsEnd = probe.sessions.contains { $0.hasMetItsEnd } || result.verdict == .fail
+    probe.closeAll()
+    if metItsEnd { lookForLife(check, &result, probe.transcript) }
+    result.conversation = probe.transcript.lines
+    result.seconds = Double(MonotonicClock.now - start) / 1e9
+    return result
+  }
+
+  private func reasonToSkip(_ clause: Clause) -> String? {
+    guard clause.needsWriting else { return nil }
+    if !writes { return "needs --write and a scratch export" }
+    return facts.isReadOnly ? "the export is read-only" : nil
+  }
+
+  private func apply(_ finding: Finding, _ clause: Clause, to result: inout Result) {
+    result.expected = finding.expected
+    result.found = finding.found
+    switch finding.kind {
+    case .licensedEnd: result.verdict = .pass
+    case .skipped: result.verdict = .skip
+    case .broken: result.verdict = .fail
+    case .missed: result.verdict = clause.level == .should && !isStrict ? .warn : .fail
+    case .warned: result.verdict = isStrict ? .fail : .warn
+    }
+  }
+
+  /// After a connection that ended: the server is there for another.
+  private func lookForLife(_ check: Check, _ result: inout Result, _ transcript: Transcript) {
+    if let crash = target.takeCrash() {
+      transcript.add(0, .event, "the server \(crash)")
+      result.verdict = .fail
+      result.expected = result.expected.isEmpty ? "a server that goes on" : result.expected
+      result.found = "the server \(crash) after \(check.id)"
+    }
+    do {
+      let socket = try target.connect(deadline: .after(milliseconds: settings.timeout))
+      let stream = ByteStream(socket, patience: settings.timeout, deadline: .after(milliseconds: settings.timeout * 2))
+      _ = try stream.receive(8)
+    } catch {
+      transcript.add(0, .event, "the server does not greet another client: \(error)")
+      result.verdict = .fail
+      result.expected = "a server that goes on"
+      result.found = "the server stopped accepting connections after \(check.id)"
+      dead = check.id
+    }
+  }
+
+  /// The verdict of a rule that every message has to keep.
+  private func settle(_ check: Check, _ own: Result?) -> Result {
+    var result = own ?? Result(id: check.id, verdict: .skip)
+    let entry = book.entries[check.id]
+    if let (finding, transcript) = entry?.firstBreak {
+      apply(finding, check.clause, to: &result)
+      result.conversation = transcript
+    } else if result.verdict == .pass, entry == nil {
+      result.verdict = .skip
+      result.found = "the server said nothing that the rule is about"
+    }
+    return result
+  }
+}
+
+extension Probe {
+  /// Ends all connections of the check.
+  func closeAll() {
+    for session in sessions { session.leave() }
+    releaseSessions()
+  }
+}

@@ -1,0 +1,71 @@
+import NBDProtocol
+import Synchronization
+
+/// A server that can be connected to, any number of times, and started again where it was started here.
+package protocol Target: AnyObject {
+  /// For messages; nothing secret.
+  var name: String { get }
+  /// Each connection has a server of its own, so that nothing can be seen from a second one.
+  var hasServerForEachConnection: Bool { get }
+  /// It is TCP, to that port.
+  var tcpPort: UInt16? { get }
+  /// A new connection. Starts the server again where it was started here and has gone.
+  func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor
+  /// How the server ended that was started here, where that was no ordinary end; asked once after each.
+  func takeCrash() -> String?
+  /// Ends what was started here.
+  func shutDown()
+}
+
+/// A server at an address, or one that this process starts.
+package final class ServerTarget: Target {
+  private let address: ServerAddress
+  private var endpoint: ServerEndpoint?
+  private var crash: String?
+
+  /// Nothing is started or connected to yet.
+  package init(_ address: ServerAddress) { self.address = address }
+
+  package var name: String { "\(address)" }
+
+  package var hasServerForEachConnection: Bool { address.maximumConnections == 1 }
+
+  package var tcpPort: UInt16? { if case .tcp(_, let port) = address { port } else { nil } }
+
+  package func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
+    if hasServerForEachConnection { shutDown() }
+    do {
+      return try started().connect(deadline: deadline)
+    } catch {
+      guard case .socketActivation = address else { throw error }
+      // It may have left in peace with its last client, as qemu-nbd does, or not.
+      shutDown()
+      return try started().connect(deadline: deadline)
+    }
+  }
+
+  private func started() throws(NBDError) -> ServerEndpoint {
+    if let endpoint { return endpoint }
+    let new = try ServerEndpoint(address)
+    endpoint = new
+    return new
+  }
+
+  package func takeCrash() -> String? {
+    noteEnding()
+    defer { crash = nil }
+    return crash
+  }
+
+  /// A server ends by itself with a status; one that a signal ended has crashed.
+  private func noteEnding() {
+    if let ending = endpoint?.processEnding, ending.contains("signal") { crash = ending }
+  }
+
+  package func shutDown() {
+    guard let old = endpoint else { return }
+    if case .socketActivation = address { noteEnding() }
+    endpoint = nil
+    old.shutdown(termMilliseconds: 500)
+  }
+}
