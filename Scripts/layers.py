@@ -13,7 +13,7 @@ import sys
 MODULES = {
     "NBDProtocol": ["Wire", "Handshake", "Transmission", "System", "Transport", "Reactor", "Client"],
     "NBDConformance": ["Catalogue", "Conversation", "Engine", "Checks", "Report"],
-    "NBDMount": ["FileSystem", "Process", "CommandLine", "FUSE", "Mounting", "."],
+    "NBDMount": ["FileSystem", "Process", "CommandLine", "FUSE", "Mounting", "Conformance", "."],
 }
 WORDS_BEFORE = r"(?:(?:@\w+(?:\([^)]*\))?|public|package|private|fileprivate|internal|final|indirect|nonisolated)\s+)*"
 DECLARATION = re.compile(
@@ -22,7 +22,8 @@ DECLARATION = re.compile(
 
 def code(path):
     """The file without comments and the text of its strings."""
-    text = re.sub(r"//[^\n]*", "", path.read_text())
+    text = re.sub(r'"""\n.*?\n *"""', '""', path.read_text(), flags=re.DOTALL)
+    text = re.sub(r"//[^\n]*", "", text)
     return re.sub(r'"(?:\\.|[^"\\\n])*"', '""', text)
 
 

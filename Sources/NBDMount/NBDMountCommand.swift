@@ -19,6 +19,12 @@ struct NBDMountCommand {
     case .refuse(let line):
       Diagnostics.error(line)
       exit(1)
+    case .refuseConformance(let line):
+      Diagnostics.error(line)
+      exit(2)
+    case .conformance(let configuration):
+      TerminationSignals.unblock()
+      exit(ConformanceRun(configuration: configuration).run())
     case .mount(let configuration):
       let status = mount(configuration)
       Diagnostics.flush()

@@ -19,6 +19,8 @@ final class ByteStream {
   private let channel: Channel
   private var buffer: [UInt8] = []
   private var position = 0
+  /// What one system call takes in.
+  private var piece = [UInt8](repeating: 0, count: 1 << 16)
   /// The server has closed the connection, or reset it. Bytes may still wait here.
   private(set) var hasEnded = false
 
@@ -95,24 +97,19 @@ final class ByteStream {
 
   /// Receives once. False where there was nothing.
   private func takeIn() -> Bool {
-    let room = 1 << 18
     if position > 1 << 20 {
       buffer.removeFirst(position)
       position = 0
     }
-    let old = buffer.count
-    buffer += repeatElement(0, count: room)
-    let result = buffer.withUnsafeMutableBytes {
-      unsafe channel.receive(into: UnsafeMutableRawBufferPointer(rebasing: $0[old...]))
+    switch piece.withUnsafeMutableBytes({ unsafe channel.receive(into: $0) }) {
+    case .moved(let count):
+      buffer += piece[..<count]
+      return true
+    case .ended, .broken:
+      hasEnded = true
+      return false
+    case .notNow, .shortOfMemory: return false
     }
-    var count = 0
-    switch result {
-    case .moved(let moved): count = moved
-    case .ended, .broken: hasEnded = true
-    case .notNow, .shortOfMemory: break
-    }
-    buffer.removeLast(room - count)
-    return count > 0
   }
 
   private func poll(_ events: Int16, _ milliseconds: Int) -> Bool {

@@ -69,10 +69,11 @@ extension Session {
 
   /// Reads until the first request with that cookie is answered.
   func reply(to cookie: UInt64) throws -> Reply {
-    while true {
+    while finished[cookie]?.isEmpty ?? true {
       let (answered, reply) = try nextReply()
-      if answered == cookie { return reply }
+      finished[answered, default: []].append(reply)
     }
+    return finished[cookie]?.removeFirst() ?? Reply()
   }
 
   /// Reads until any request is answered.

@@ -41,6 +41,8 @@ final class Session {
   var hasMetItsEnd = false
   /// Requests not answered yet, by cookie.
   var pending: [UInt64: [PendingRequest]] = [:]
+  /// Replies that came while another was waited for.
+  var finished: [UInt64: [Reply]] = [:]
   var nextCookie: UInt64 = 0x4e42_4400_0000_0001
 
   init(_ socket: consuming OwnedDescriptor, _ settings: Settings, deadline: Deadline, _ transcript: Transcript, _ book: RuleBook) {
@@ -67,6 +69,7 @@ final class Session {
 
   /// The next `count` bytes, which are `what`.
   func receive(_ count: Int, _ what: String) throws -> [UInt8] {
+    guard count <= ByteStream.bound else { throw Finding(kind: .broken, expected: "at most \(ByteStream.bound) bytes", found: "\(count) bytes of \(what)") }
     do { return try stream.receive(count) } catch { throw unfinished(error, what) }
   }
 

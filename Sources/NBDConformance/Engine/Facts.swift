@@ -1,7 +1,7 @@
 import NBDProtocol
 
 /// What the survey learned about the server: enough to know which checks apply, and what a good request is.
-package struct Facts {
+struct Facts {
   enum TLS { case none, selective, forced }
 
   /// Such as `qemu-nbd`, where the export is asked for by this name.

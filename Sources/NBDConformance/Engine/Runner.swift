@@ -10,7 +10,10 @@ package final class Runner {
   /// What SHOULD be counts as what MUST be.
   private let isStrict: Bool
   private let book = RuleBook()
-  package private(set) var facts = Facts()
+  private(set) var facts = Facts()
+
+  /// Why the transmission phase cannot be checked, after a run; nil where it was.
+  package var obstacle: String? { facts.obstacle }
 
   package init(_ target: any Target, settings: Settings = Settings(), exportName: [UInt8] = [], writes: Bool = false, isStrict: Bool = false) {
     self.target = target

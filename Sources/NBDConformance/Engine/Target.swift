@@ -18,7 +18,7 @@ package protocol Target: AnyObject {
 }
 
 /// A server at an address, or one that this process starts.
-package final class ServerTarget: Target {
+package final class LiveTarget: Target {
   private let address: ServerAddress
   private var endpoint: ServerEndpoint?
   private var crash: String?

@@ -3,13 +3,21 @@ import ArgumentParser
 /// What a command line comes to. Pure: nothing is printed or looked at.
 enum CommandLineOutcome: Hashable, Sendable {
   case mount(MountConfiguration)
+  /// `nbdmount conformance ...`
+  case conformance(ConformanceConfiguration)
   /// Text for standard output; exit status 0.
   case show(String)
   /// One line for standard error; exit status 1, which is nbdfuse's.
   case refuse(String)
+  /// The same of `nbdmount conformance`, whose exit status 1 means something else: exit status 2.
+  case refuseConformance(String)
 
   /// - Parameter arguments: without the program's name.
   init(arguments: [String]) {
+    if let rest = ConformanceCommand.arguments(of: arguments) {
+      self = ConformanceCommand.outcome(rest)
+      return
+    }
     do {
       let command = try MountCommand.parse(OptionSpelling.normalized(arguments))
       // Help is not an option of ours, so the parser hands it to the captured words.
@@ -36,7 +44,7 @@ enum CommandLineOutcome: Hashable, Sendable {
     }
   }
 
-  private static func oneLine(_ message: String) -> String {
+  static func oneLine(_ message: String) -> String {
     message.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 }

@@ -29,6 +29,8 @@ struct MountCommand: ParsableCommand {
         nbdmount -r dir/disk.img nbd+unix:///?socket=/run/nbd.sock &
         nbdmount dir/raw [ qemu-nbd -f qcow2 file.qcow2 ] &
         nbdmount --background dir --tcp ::1 10809 --export disk
+        nbdmount conformance URI                         a report on the server:
+                                                         nbdmount conformance --help
         fusermount3 -u dir                               flush and unmount
       """)
 

@@ -52,21 +52,27 @@ enum OptionSpelling {
   /// The options in ArgumentParser's spelling, `--`, and the operands.
   ///
   /// The words after a mode such as `--command` belong to the mode, as many of them as it has, whatever they look like.
-  static func normalized(_ arguments: [String]) throws(UsageError) -> [String] {
+  ///
+  /// - Parameters:
+  ///   - table: the options that there are.
+  ///   - modeIsFirst: the mode is the first operand; otherwise MOUNTPOINT is.
+  static func normalized(
+    _ arguments: [String], _ table: [Option] = all, modeIsFirst: Bool = false
+  ) throws(UsageError) -> [String] {
     var options: [String] = []
     var operands: [String] = []
     var rest = arguments[...]
     while let word = rest.popFirst() {
-      if !operands.isEmpty, let count = ServerLocation.operandCount(ofMode: word) {
+      if modeIsFirst || !operands.isEmpty, let count = ServerLocation.operandCount(ofMode: word) {
         operands += [word] + rest.prefix(count)
         rest = rest.dropFirst(count)
       } else if word == "--" {
         operands += rest
         break
       } else if word.utf8.starts(with: "--".utf8) {
-        options += try long(word, &rest)
+        options += try long(word, &rest, table)
       } else if word.utf8.first == UInt8(ascii: "-"), word.utf8.count > 1 {
-        options += try cluster(word, &rest)
+        options += try cluster(word, &rest, table)
       } else {
         operands.append(word)
       }
@@ -75,9 +81,11 @@ enum OptionSpelling {
   }
 
   /// `--name`, `--name=value`, or `--name` and the next word.
-  private static func long(_ word: String, _ rest: inout ArraySlice<String>) throws(UsageError) -> [String] {
+  private static func long(
+    _ word: String, _ rest: inout ArraySlice<String>, _ table: [Option]
+  ) throws(UsageError) -> [String] {
     let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-    let option = try named(parts[0])
+    let option = try named(parts[0], table)
     guard option.takesValue else {
       if parts.count > 1 { throw UsageError("\(parts[0]) takes no value") }
       return [option.names.last ?? word]
@@ -86,11 +94,13 @@ enum OptionSpelling {
   }
 
   /// Letters without values, of which the last may take the rest of the word, or the next one.
-  private static func cluster(_ word: String, _ rest: inout ArraySlice<String>) throws(UsageError) -> [String] {
+  private static func cluster(
+    _ word: String, _ rest: inout ArraySlice<String>, _ table: [Option]
+  ) throws(UsageError) -> [String] {
     var result: [String] = []
     var letters = word.dropFirst()
     while let letter = letters.popFirst() {
-      guard let option = all.first(where: { $0.names.contains("-\(letter)") }) else {
+      guard let option = table.first(where: { $0.names.contains("-\(letter)") }) else {
         throw UsageError("unknown option \(letters.isEmpty && result.isEmpty ? word : "-\(letter) in \(word)")")
       }
       if option.takesValue {
@@ -110,9 +120,9 @@ enum OptionSpelling {
   }
 
   /// The option of that name, or the only one whose name begins so.
-  private static func named(_ name: String) throws(UsageError) -> Option {
-    if let exact = all.first(where: { $0.names.contains(name) }) { return exact }
-    let candidates = name == "--" ? [] : all.filter { $0.names.contains { $0.hasPrefix(name) } }
+  private static func named(_ name: String, _ table: [Option]) throws(UsageError) -> Option {
+    if let exact = table.first(where: { $0.names.contains(name) }) { return exact }
+    let candidates = name == "--" ? [] : table.filter { $0.names.contains { $0.hasPrefix(name) } }
     guard let only = candidates.first else { throw UsageError("unknown option \(name)") }
     guard candidates.count == 1 else {
       let names = candidates.flatMap(\.names).filter { $0.hasPrefix(name) }

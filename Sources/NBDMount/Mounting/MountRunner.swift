@@ -14,12 +14,15 @@ struct MountRunner {
     let termination = try Termination()
     let mountpoint = try Mountpoint(configuration.mountpoint)
     if let stale = mountpoint.removedStaleMount { Diagnostics.note("removed the dead mount at \(stale)") }
-    let server = try ServerTarget(configuration)
+    let server = try ServerTarget(configuration.server, exportName: configuration.exportName)
     let endpoint = try termination.making(undo: Self.endImpatiently) { () throws(NBDError) in
       try ServerEndpoint(server.address)
     }
     defer { endpoint.shutdown() }
-    let others = try server.others.map { other throws(NBDError) in Opener(try ServerEndpoint(other.address), other.request) }
+    let others = try configuration.failover.map { uri throws(NBDError) in
+      let other = try ServerTarget(.uri(uri), exportName: nil)
+      return Opener(try ServerEndpoint(other.address), other.request)
+    }
     let ways = (endpoint.canReconnect ? [Opener(endpoint, server.request)] : []) + others
     termination.register { readiness.retract() }
     defer { readiness.retract() }
@@ -78,43 +81,5 @@ struct MountRunner {
     } catch {
       throw OpeningReport.explained(error, server.request, endpoint)
     }
-  }
-}
-
-/// Where the server is and what to ask it for, from the command line.
-private struct ServerTarget {
-  let address: ServerAddress
-  let request: HandshakeRequest
-  /// The further ways to the same export.
-  var others: [ServerTarget] = []
-
-  private init(uri text: String, _ request: HandshakeRequest) throws(NBDError) {
-    let uri = try NBDURI(text)
-    if case .required = uri.tls {
-      throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
-    }
-    address = uri.address
-    var request = request
-    request.exportName = uri.exportName
-    self.request = request
-  }
-
-  private init(_ address: ServerAddress, _ request: HandshakeRequest) {
-    self.address = address
-    self.request = request
-  }
-
-  init(_ configuration: MountConfiguration) throws(NBDError) {
-    let request = HandshakeRequest(exportName: configuration.exportName ?? "")
-    switch configuration.server {
-    case .uri(let text): self = try ServerTarget(uri: text, request)
-    case .tcp(let host, let port): self = ServerTarget(.tcp(host: host, port: port), request)
-    case .unix(let path): self = ServerTarget(.unix(path: Array(path.utf8)), request)
-    case .vsock(let cid, let port): self = ServerTarget(.vsock(cid: cid, port: port), request)
-    case .fd(let number): self = ServerTarget(.descriptor(number), request)
-    case .command(let words): self = ServerTarget(.command(words), request)
-    case .socketActivation(let words): self = ServerTarget(.socketActivation(words), request)
-    }
-    others = try configuration.failover.map { uri throws(NBDError) in try ServerTarget(uri: uri, request) }
   }
 }

@@ -26,6 +26,12 @@ struct TerminationSignals {
     for signal in [SIGPIPE, SIGXFSZ] { Glibc.signal(signal, SIG_IGN) }
   }
 
+  /// For what has nothing to tidy up: the signals end the process again.
+  static func unblock() {
+    var signals = set
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+  }
+
   /// Starts the thread. A signal that was ignored when we started, as nohup does with SIGHUP and a shell without job control
   /// with the SIGINT of what it starts in the background, stays ignored.
   ///
