@@ -6,7 +6,7 @@ package enum Suite {
     + startTLS + blockSizes + blockSizeRequests
     + listContexts + setContexts + contextSyntax + blockStatus + allocation
     + transmissionFlags + framing + read + write + readOnly + disconnect + flush + trim + cache + writeZeroes + commandErrors
-    + connections
+    + connections + shutdown
     + structuredReplies + structuredReads + structuredErrors
     + extendedOption + extendedReplies + extendedRequests
 

@@ -162,7 +162,7 @@ extension Session {
     case .export: book.note("OPT-037", data.count == 12, "12 bytes", "\(data.count) bytes", in: transcript)
     case .blockSize: book.note("OPT-041", data.count == 14, "14 bytes", "\(data.count) bytes", in: transcript)
     case .name, .description:
-      noteString(Array(data.dropFirst(2)), "\(type)", isText: type == .name)
+      noteString(Array(data.dropFirst(2)), "\(type)")
     default: break
     }
   }

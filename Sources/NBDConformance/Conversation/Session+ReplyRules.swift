@@ -36,8 +36,8 @@ extension Session {
       }
     case .offsetHole:
       book.note(
-        "SR-010", size == 12 && chunk.content?.length != 0, "12 bytes, and a size that is not 0",
-        "\(size) bytes, size \(chunk.content?.length ?? 0)", in: t)
+        "SR-010", size == 12, "12 bytes", "\(size)", in: t)
+      book.note("SR-028", chunk.content?.length != 0, "at least one byte", "a hole of none", in: t)
     case .blockStatus, .blockStatusExtended:
       note(status: chunk, request, form)
     default:
@@ -46,7 +46,6 @@ extension Session {
     guard request.isRead, let (offset, length) = chunk.content else { return }
     let isInside = offset >= request.offset && offset - request.offset <= request.length && length <= request.length - (offset - request.offset)
     book.note("SR-011", isInside, "content inside \(request.length) bytes at \(request.offset)", "\(length) bytes at \(offset)", in: t)
-    book.note("SR-028", length > 0 || size < 8, "at least one byte", "none at \(offset)", in: t)
   }
 
   private func note(error chunk: Chunk, _ request: PendingRequest) {
@@ -168,12 +167,16 @@ extension Session {
     let codes = reply.form == .simple ? [reply.simpleError] : reply.chunks.compactMap { $0.error?.code.rawValue }
     for code in codes where code != 0 {
       let t = transcript
+      let mayBeFull = request.type == Command.write.rawValue || request.type == Command.writeZeroes.rawValue
+      // EFBIG and EDQUOT of Linux.
+      let isFull = mayBeFull && (code == 27 || code == 122)
+      if mayBeFull { book.note("TX-067", !isFull, "NBD_ENOSPC for EDQUOT and EFBIG", "error \(code)", in: t) }
       let name = "\(NBDErrorCode(rawValue: code)) to \(request.name)"
-      book.note("TX-063", [1, 5, 12, 22, 28, 75, 95, 108].contains(code), "an error of the specification", name, in: t)
+      book.note("TX-063", [1, 5, 12, 22, 28, 75, 95, 108].contains(code) || isFull, "an error of the specification", name, in: t)
       let isLong = request.length > maximumPayload.map(UInt64.init) ?? 1 << 20
       let isFragmented = request.isRead && request.flags & CommandFlags.dontFragment.rawValue != 0
-      book.note("TX-064", code != 75 || isFragmented || isLong, "EOVERFLOW for DF or long requests only", name, in: t)
       let isFast = request.type == Command.writeZeroes.rawValue && request.flags & CommandFlags.fastZero.rawValue != 0
+      book.note("TX-064", code != 75 || isFragmented || isLong || isFast, "EOVERFLOW for DF or long requests only", name, in: t)
       book.note("TX-065", code != 95 || isFast, "ENOTSUP for FAST_ZERO only", name, in: t)
       book.note("TX-066", code != 12, "any other error", name, in: t)
     }

@@ -9,6 +9,8 @@ final class Probe {
   let book: RuleBook
   let transcript = Transcript()
   let deadline: Deadline
+  /// The check has ended the server, so that it is to be started again.
+  var restartsServer = false
   private(set) var sessions: [Session] = []
 
   func releaseSessions() { sessions = [] }
@@ -194,6 +196,22 @@ final class Probe {
     let answer = try session.option(.info, information())
     if facts.hasGo, facts.obstacle == nil, !answer.isAcknowledged, answer.final != .blockSizeRequired {
       throw broken("NBD_REP_ACK to the next NBD_OPT_INFO", answer.summary)
+    }
+  }
+
+  /// The server answers a new client, and still does a moment later: a crash takes a moment.
+  func livesOn() throws {
+    let session = try haggling()
+    try inSync(session)
+    _ = session.isQuiet()
+    try inSync(session)
+  }
+
+  /// Sends a byte, and the rest one by one after a moment, so that the server sees pieces.
+  func drip(_ session: Session, _ bytes: [UInt8], _ title: String) throws {
+    for (index, byte) in bytes.enumerated() {
+      try session.send([byte], "a byte of \(title)")
+      if index == 0 { _ = session.isQuiet() }
     }
   }
 

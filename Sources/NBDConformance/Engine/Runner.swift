@@ -65,6 +65,10 @@ package final class Runner {
     }
     let metItsEnd = probe.sessions.contains { $0.hasMetItsEnd } || result.verdict == .fail
     probe.closeAll()
+    if probe.restartsServer {
+      target.shutDown()
+      _ = target.takeCrash()
+    }
     if metItsEnd { lookForLife(check, &result, probe.transcript) }
     result.conversation = probe.transcript.lines
     result.seconds = Double(MonotonicClock.now - start) / 1e9

@@ -11,6 +11,8 @@ package protocol Target: AnyObject {
   var tcpPort: UInt16? { get }
   /// A new connection. Starts the server again where it was started here and has gone.
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor
+  /// Asks a server that was started here to end (SIGTERM). False where none was.
+  func terminate() -> Bool
   /// How the server ended that was started here, where that was no ordinary end; asked once after each.
   func takeCrash() -> String?
   /// Ends what was started here.
@@ -50,6 +52,8 @@ package final class LiveTarget: Target {
     endpoint = new
     return new
   }
+
+  package func terminate() -> Bool { endpoint?.terminate() ?? false }
 
   package func takeCrash() -> String? {
     noteEnding()

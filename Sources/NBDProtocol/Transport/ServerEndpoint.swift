@@ -145,6 +145,15 @@ public final class ServerEndpoint: Sendable {
     state.withLock { $0.command?.ending(by: deadline) ?? $0.activation?.child.ending(by: deadline) }
   }
 
+  /// Asks the server to end, if it was started here: SIGTERM to its process group, and no waiting. False where it was not.
+  package func terminate() -> Bool {
+    state.withLock {
+      guard let process = $0.command?.identifier ?? $0.activation?.child.identifier else { return false }
+      Syscall.signalGroup(process, SIGTERM)
+      return true
+    }
+  }
+
   /// Ends the server, if it was started here, and removes what was made for it. Returns when it is gone, after
   /// `termMilliseconds` and a second and a half at most, unless the kernel cannot end it. May be repeated.
   ///

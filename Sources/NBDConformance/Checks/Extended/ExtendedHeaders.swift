@@ -60,7 +60,7 @@ extension Suite {
   static let extendedReplies: [Check] = [
     .observed("EH-008") { p in try p.extendedRequests() },
     .observed("EH-009") { p in try p.extendedRequests() },
-    .observed("EH-010") { p in try p.extendedRequests() },
+    .observed("EH-010") { p in _ = try p.transmission(.extended).request(number: 98) },
     .observed("EH-017") { p in try p.extendedStatus() },
     .observed("EH-018") { p in try p.extendedStatus() },
     .observed("EH-019") { p in try p.extendedStatus() },

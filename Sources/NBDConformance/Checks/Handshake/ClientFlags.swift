@@ -78,7 +78,8 @@ extension Suite {
       try whole.send(flags + option, "client flags and NBD_OPT_INFO in one piece")
       let expected = try whole.optionAnswer(.info)
       let drop = try p.greeted()
-      for byte in flags + option { try drop.send([byte], "one byte") }
+      try p.drip(drop, flags, "the client flags")
+      try p.drip(drop, option, "NBD_OPT_INFO")
       let answer = try drop.optionAnswer(.info)
       try p.expect(answer.replies == expected.replies, "the same answer to single bytes: \(expected.summary)", answer.summary)
     },
@@ -100,7 +101,7 @@ extension Suite {
         try session.send(Array(start.prefix(count)), "the first \(count) bytes of flags and option")
         session.leave()
       }
-      try p.inSync(try p.haggling())
+      try p.livesOn()
     },
   ]
 }

@@ -23,7 +23,9 @@ extension Suite {
     },
     Check("MC-005") { p in
       try p.need(p.facts.contexts != nil, "the server has no metadata contexts")
-      let answer = try p.structured().option(.listMetaContext, p.contextData([] as [String]))
+      let session = try p.structured()
+      _ = try session.option(.info, p.information())
+      let answer = try session.option(.listMetaContext, p.contextData([] as [String]))
       try p.expect(answer.final != .tooBig, "a list", answer.summary)
     },
     Check("MC-006") { p in

@@ -94,7 +94,7 @@ extension Suite {
     Check("MC-042") { p in
       let session = try p.transmission(.structured)
       try p.breaking(session) {
-        let reply = try session.request(.blockStatus, 0, p.facts.unit)
+        let reply = try session.request(.blockStatus, flags: .requestOne, 0, p.facts.unit)
         try p.expect(!reply.isSuccess || reply.chunks.isEmpty == false, "an error chunk, or a simple error", "a simple reply of success")
         try p.expect(reply.statuses.isEmpty, "an error and no status", "the status of a context that was not selected")
       }

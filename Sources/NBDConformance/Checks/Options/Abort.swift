@@ -21,7 +21,7 @@ extension Suite {
       let session = try p.haggling()
       try session.sendOption(.abort)
       session.leave()
-      try p.inSync(try p.haggling())
+      try p.livesOn()
     },
     Check("OPT-017") { p in
       let session = try p.haggling()

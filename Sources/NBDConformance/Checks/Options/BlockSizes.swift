@@ -93,7 +93,7 @@ extension Suite {
     Check("SZ-011") { p in
       let session = try p.transmission()
       try p.breaking(session) {
-        for (offset, length) in p.facts.outside {
+        for (offset, length) in [(p.facts.lastUnit, 3 * p.facts.unit), (0 &- p.facts.unit, 3 * p.facts.unit)] {
           let reply = try session.request(.read, offset, length)
           try p.expect(!reply.isSuccess, "an error to a read of \(length) bytes at \(offset)", "success")
         }
@@ -124,6 +124,8 @@ extension Suite {
       let session = try p.transmission(.structured)
       let length = min(p.facts.size, UInt64(blocks.maximum)) / p.facts.unit * p.facts.unit
       _ = try session.request(.read, 0, length)
+      let twice = 2 * UInt64(blocks.maximum)
+      if p.facts.size >= twice, twice <= 64 << 20 { _ = try session.request(.read, 0, twice) }
     },
     Check("SZ-015") { p in
       let minimum = try p.constrained()
@@ -157,7 +159,8 @@ extension Suite {
 
 extension Probe {
   fileprivate func advertised() throws -> (minimum: UInt32, preferred: UInt32, maximum: UInt32) {
-    try need(facts.blocks, "the server advertises no block sizes")
+    try need(facts.hasGo, "the server does not know NBD_OPT_INFO")
+    return try need(haggling().option(.info, information([3])).blocks, "the server advertises no block sizes")
   }
 
   /// The minimum block size, where it is above 1 and the export has room for it.

@@ -65,12 +65,13 @@ extension Suite {
       // Waiting for 4 GiB, an error and the end are all well: only that the server goes on counts.
       _ = session.end(4116)
       session.leave()
-      try p.inSync(try p.haggling())
+      try p.livesOn()
     },
     .observed("OPT-013") { p in
       let session = try p.haggling()
       _ = try session.option(.list)
       _ = try session.option(.info, p.information([1, 2]))
+      _ = try session.option(OptionType(rawValue: 0x7fff))
     },
     Check("OPT-072") { p in
       let session = try p.haggling()

@@ -5,7 +5,7 @@ extension Suite {
   static let structuredReplies: [Check] = [
     Check("SR-001") { p in
       let session = try p.transmission(.structured)
-      for length in p.readLengths { _ = try session.request(.read, 0, length) }
+      for length in p.readLengths.reversed() { _ = try session.request(.read, 0, length) }
       try p.stillReads(session)
     },
     .observed("SR-002") { p in
@@ -127,7 +127,10 @@ extension Suite {
   static let structuredErrors: [Check] = [
     .observed("SR-020") { p in try p.failingRead() },
     .observed("SR-021") { p in try p.failingRead() },
-    .observed("SR-022") { p in try p.failingRead() },
+    .observed("SR-022") { p in
+      try p.failingRead()
+      try p.structuredRead()
+    },
     Check("SR-023") { p in
       let session = try p.transmission(.structured)
       try p.breaking(session) {
@@ -140,7 +143,10 @@ extension Suite {
     .observed("SR-024") { p in try p.structuredRead() },
     .observed("SR-025") { p in try p.structuredRead() },
     .observed("SR-026") { p in try p.structuredRead() },
-    .observed("SR-031") { p in try p.failingRead() },
+    .observed("SR-031") { p in
+      try p.failingRead()
+      _ = try p.transmission(.structured).request(number: 99)
+    },
   ]
 }
 

@@ -49,7 +49,10 @@ extension Suite {
       _ = try p.read(session, 0, Int(min(p.facts.unit, p.facts.end)))
       try session.sendRequest(2)
       _ = session.end(16)
-      try p.stillReads(try p.transmission())
+      let other = try p.transmission()
+      try p.stillReads(other)
+      _ = other.isQuiet()
+      try p.stillReads(other)
     },
   ]
 }

@@ -14,7 +14,8 @@ extension Suite {
     },
     Check("TX-011") { p in
       let session = try p.transmission()
-      for index in 0..<5 { _ = try p.read(session, UInt64(index) * 0, Int(p.facts.unit)) }
+      try p.need(size: 2 * p.facts.unit)
+      for offset in [0, 0, 0, 0, p.facts.unit] { _ = try p.read(session, offset, Int(p.facts.unit)) }
       try p.expect(session.isQuiet(), "5 replies to 5 requests", "more bytes")
     },
     Check("TX-012") { p in
@@ -55,7 +56,7 @@ extension Suite {
     Check("TX-015") { p in
       let session = try p.transmission()
       let slow = session.prepare(0, 0, p.facts.unit)
-      for byte in slow.bytes { try session.send([byte], "one byte of a request") }
+      try p.drip(session, slow.bytes, "NBD_CMD_READ")
       guard try session.reply(to: slow.cookie).isSuccess else { throw p.broken("the data of a read that came byte by byte", "an error") }
       var all: [UInt8] = []
       for _ in 0..<10 { all += session.prepare(0, 0, p.facts.unit).bytes }
@@ -86,10 +87,12 @@ extension Suite {
     .observed("EH-002") { p in
       let session = try p.transmission()
       _ = try session.request(.read, 0, p.facts.unit)
+      _ = try session.request(number: 9, 0, 512)
     },
     Check("TX-069") { p in
       let session = try p.transmission()
       try p.expect(session.isQuiet(p.settings.idle) && !session.stream.hasEnded, "an idle connection to stay", "its end after \(p.settings.idle) ms or less")
+      try p.stillReads(session)
       try p.stillReads(session)
       _ = try session.request(number: 99)
       try p.stillReads(session)
@@ -106,6 +109,8 @@ extension Suite {
       half.leave()
       let other = try p.transmission()
       _ = try p.read(other, 0, Int(length))
+      _ = other.isQuiet()
+      try p.stillReads(other)
     },
   ]
 }

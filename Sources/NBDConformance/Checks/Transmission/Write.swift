@@ -20,7 +20,7 @@ extension Suite {
       let session = try p.transmission()
       let step = p.facts.minimum
       for (seed, length) in [1, 512, 4096, 1 << 20].enumerated() where UInt64(length) % step == 0 && UInt64(length) <= min(p.facts.maximum, p.facts.end) {
-        for offset in Set([0, step, p.facts.end - UInt64(length)]) where offset + UInt64(length) <= p.facts.end && offset % step == 0 {
+        for offset in [0, step, p.facts.end - UInt64(length)] where offset + UInt64(length) <= p.facts.end && offset % step == 0 {
           let data = Probe.pattern(length, UInt8(20 + seed))
           try p.write(session, offset, data)
           try p.expect(p.read(session, offset, length) == data, "the \(length) bytes written at \(offset)", "other data")

@@ -54,8 +54,9 @@ extension Suite {
     },
     Check("TX-053") { p in
       try p.need(.sendFastZero, "NBD_CMD_FLAG_FAST_ZERO")
-      let length = min(p.facts.end, 1 << 30)
-      let reply = try p.zeroing().request(.writeZeroes, flags: .fastZero, 0, length)
+      try p.need(size: 2 * p.facts.unit)
+      let length = min(p.facts.end - p.facts.unit, 1 << 30)
+      let reply = try p.zeroing().request(.writeZeroes, flags: .fastZero, p.facts.unit, length)
       try p.expect(reply.error == 0 || reply.error == 95, "success or NBD_ENOTSUP", reply.summary)
     },
     Check("TX-054") { p in

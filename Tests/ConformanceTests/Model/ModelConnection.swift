@@ -1,0 +1,111 @@
+import Glibc
+
+/// One connection of a model server: what was agreed on it, and what was said.
+final class ModelConnection {
+  enum Place { case flags, option, payload }
+
+  let server: ModelServer
+  let socket: Int32
+  var offer: Offer { server.offer }
+  var disk: ModelDisk { server.disk }
+  var violation: Violation? { server.violation }
+
+  var clientFlags: UInt32 = 0
+  var isStructured = false
+  var isExtended = false
+  /// Selected contexts with their numbers, and the export for which.
+  var selected: [(id: UInt32, name: String)] = []
+  var selectedFor: [UInt8] = []
+  /// Numbers of the options so far, with the one in hand.
+  var history: [UInt32] = []
+  /// Types of the requests so far, with the one in hand.
+  var requests: [SeenRequest] = []
+  /// What was asked for when the haggling ended.
+  var goItems: [UInt16] = []
+  var isOpen = true
+  /// For ``Violation/Mistake/cachesReads``.
+  var readCache: [UInt64: [UInt8]] = [:]
+
+  init(_ server: ModelServer, _ socket: Int32) {
+    self.server = server
+    self.socket = socket
+  }
+
+  func makes(_ mistake: Violation.Mistake) -> Bool { violation?.mistakes.contains(mistake) ?? false }
+
+  /// The request before the one in hand.
+  var previous: SeenRequest? { requests.dropLast().last }
+
+  func send(_ bytes: [UInt8]) {
+    var position = 0
+    while position < bytes.count, isOpen {
+      let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, $0.count - position, Int32(MSG_NOSIGNAL)) }
+      if count <= 0 { isOpen = false } else { position += count }
+    }
+  }
+
+  func end() {
+    isOpen = false
+    shutdown(socket, Int32(SHUT_RDWR))
+  }
+
+  /// Exactly `count` bytes; nil at the end. `place` is told where that comes in the middle.
+  func receive(_ count: Int, _ place: Place? = nil, once: Bool = false) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var position = 0
+    while position < count {
+      let got = bytes.withUnsafeMutableBytes { recv(socket, $0.baseAddress! + position, count - position, 0) }
+      guard got > 0 else {
+        if let place, position > 0 || place == .payload { violation?.cut?(self, place) }
+        isOpen = false
+        return nil
+      }
+      position += got
+      if once, position < count {
+        end()
+        return nil
+      }
+    }
+    return bytes
+  }
+
+  /// Whether the client says something, or goes, within `milliseconds`.
+  func hears(_ milliseconds: Int32) -> Bool {
+    var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    return poll(&entry, 1, milliseconds) > 0
+  }
+
+  /// Forgets what the client has sent beyond what was read.
+  func drain() {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    while recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT)) > 0 {}
+  }
+
+  func run() {
+    if offer.isOldstyle {
+      let greeting = ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(offer.size) + be(UInt32(offer.flags)) + [UInt8](repeating: 0, count: 124)
+      send(violation?.greeting?(greeting) ?? greeting)
+      return transmit()
+    }
+    let greeting = ascii("NBDMAGICIHAVEOPT") + be(offer.handshakeFlags)
+    send(violation?.greeting?(greeting) ?? greeting)
+    if makes(.talksBehindGreeting), !hears(150) { send([0]) }
+    // The violation's greeting may have been another server's.
+    if violation?.greeting?(greeting).count ?? 18 > 100 { return transmit() }
+    guard let flags = receive(4, .flags) else { return }
+    clientFlags = UInt32(number(flags[...]))
+    let isFine = clientFlags & ~UInt32(offer.handshakeFlags & 3) == 0
+    guard violation?.takesFlags?(clientFlags) ?? isFine else { return }
+    if haggle() { transmit() }
+  }
+
+  /// Says an export's flags.
+  var flags: UInt16 {
+    var flags = offer.flags
+    if isStructured || isExtended { flags |= 1 << 7 }
+    if isExtended, !selected.isEmpty { flags |= 1 << 12 }
+    return violation?.flags?(self, flags) ?? flags
+  }
+
+  func knows(_ name: [UInt8]) -> Bool { name.isEmpty || offer.exports.contains { ascii($0) == name } }
+}

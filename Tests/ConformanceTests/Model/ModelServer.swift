@@ -1,0 +1,86 @@
+import Glibc
+import NBDProtocol
+import SystemPackage
+import Synchronization
+
+@testable import NBDConformance
+
+/// An NBD server in this process that keeps every clause, but for its ``Violation``. Each connection is a socket pair and a
+/// thread.
+final class ModelServer: Target, @unchecked Sendable {
+  // Sendable because what changes is in `state`, and the disk has its own lock.
+  let offer: Offer
+  let violation: Violation?
+  let disk: ModelDisk
+
+  struct State {
+    var isDead = false
+    var isEnding = false
+    var open: Set<Int32> = []
+    /// Connections that are in the transmission phase, by their sockets.
+    var serving: Set<Int32> = []
+    var counts: [String: Int] = [:]
+  }
+  let state = Mutex(State())
+
+  init(_ offer: Offer, _ violation: Violation? = nil) {
+    self.offer = offer
+    self.violation = violation
+    disk = ModelDisk(size: offer.size)
+  }
+
+  var name: String { "model server" }
+  var hasServerForEachConnection: Bool { false }
+  var tcpPort: UInt16? { offer.tcpPort }
+
+  func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
+    guard !state.withLock({ $0.isDead }) else { throw .disconnected("the model server is dead") }
+    if violation?.mistakes.contains(.servesOne) ?? false {
+      state.withLock { for socket in $0.serving { shutdown(socket, Int32(SHUT_RDWR)) } }
+    }
+    var ends: [Int32] = [-1, -1]
+    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+      throw .system(Errno(rawValue: errno), doing: "socketpair")
+    }
+    let (ours, theirs) = (ends[0], ends[1])
+    _ = fcntl(theirs, F_SETFL, O_NONBLOCK)
+    state.withLock { _ = $0.open.insert(ours) }
+    try POSIXThread.startDetached("a model connection") { [self] in
+      ModelConnection(self, ours).run()
+      state.withLock {
+        $0.serving.remove(ours)
+        $0.open.remove(ours)
+        close(ours)
+      }
+    }
+    return OwnedDescriptor(theirs)
+  }
+
+  /// Takes no connection any more, and ends all that there are.
+  func die() {
+    state.withLock {
+      $0.isDead = true
+      for socket in $0.open { shutdown(socket, Int32(SHUT_RDWR)) }
+    }
+  }
+
+  /// How often that has happened, with this time.
+  func count(_ what: String) -> Int {
+    state.withLock {
+      $0.counts[what, default: 0] += 1
+      return $0.counts[what] ?? 0
+    }
+  }
+
+  func terminate() -> Bool {
+    state.withLock {
+      $0.isEnding = true
+      if violation?.mistakes.contains(.endsAtOnce) ?? false { for socket in $0.open { shutdown(socket, Int32(SHUT_RDWR)) } }
+    }
+    return true
+  }
+
+  func takeCrash() -> String? { nil }
+  /// As if started again.
+  func shutDown() { state.withLock { $0.isEnding = false } }
+}

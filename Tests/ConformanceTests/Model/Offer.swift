@@ -1,0 +1,59 @@
+/// What a model server is, beside how it behaves.
+struct Offer: Sendable {
+  enum TLS { case none, selective, forced }
+
+  var size: UInt64 = 3 << 20 | 3 * 512
+  var handshakeFlags: UInt16 = 3
+  /// HAS_FLAGS, flush, FUA, trim, zeroes, multi-conn, cache, fast zero.
+  var flags: UInt16 = 0b1101_0110_1101
+  var blocks: [UInt32]? = [1, 4096, 1 << 25]
+  var hasStructured = true
+  var hasExtended = true
+  var contexts = ["base:allocation", "x-model:all"]
+  var exports = ["disk", "other"]
+  var isOldstyle = false
+  var tls = TLS.none
+  /// Wants to be asked for block sizes.
+  var insistsOnBlocks = false
+  /// Reads of these 512 bytes fail.
+  var badSector: UInt64?
+  var tcpPort: UInt16?
+  /// Checks that are run against it; all where nil.
+  var only: [String]?
+}
+
+extension Offer {
+  static let all: [String: Offer] = [
+    "full": full, "plain": plain, "read-only": readOnly, "blocks": blocks, "oldstyle": oldstyle, "forced TLS": forcedTLS,
+    "selective TLS": selectiveTLS, "insisting": insisting, "TCP": tcp, "resizing": resizing, "huge": huge, "bad sector": badSector,
+  ]
+
+  static let full = Offer()
+
+  /// No more than what every server has.
+  static let plain = Offer(
+    size: 64 << 20, handshakeFlags: 1, flags: 1, blocks: nil, hasStructured: false, hasExtended: false, contexts: [], exports: ["disk"])
+
+  static let readOnly = Offer(flags: 0b1101_0110_1111, hasExtended: false)
+
+  /// Blocks of 4096 bytes, at most 1 MiB at once, and no FAST_ZERO.
+  static let blocks = Offer(size: 4 << 20, flags: 0b0101_0110_1101, blocks: [4096, 4096, 1 << 20])
+
+  static let oldstyle = Offer(hasStructured: false, hasExtended: false, contexts: [], isOldstyle: true)
+
+  static let forcedTLS = Offer(tls: .forced)
+
+  static let selectiveTLS = Offer(exports: ["disk", "secret"], tls: .selective)
+
+  static let insisting = Offer(insistsOnBlocks: true, only: ["OPT-034", "OPT-063"])
+
+  static let tcp = Offer(tcpPort: 10809, only: ["HS-012", "HS-015"])
+
+  static let resizing = Offer(flags: 0b1111_0110_1101, only: ["TX-075"])
+
+  static let huge = Offer(size: 8 << 30, only: ["EH-015", "MC-037"])
+
+  /// Only in structured reads of the last MiB.
+  static let badSector = Offer(
+    hasExtended: false, badSector: 3 << 20, only: ["SR-022", "SR-024", "SR-025", "SR-026", "SR-031"])
+}

@@ -1,0 +1,113 @@
+import Glibc
+import NBDProtocol
+import Synchronization
+import Testing
+
+@testable import NBDConformance
+
+/// Each check can fail, and only for its own reason: servers that break one rule each, and servers that keep them all.
+@Suite(.serialized) struct ViolationTests {
+  @Test func aServerThatObeysPassesEveryCheck() async throws {
+    let passed = Mutex<Set<String>>([])
+    let complaints = await inParallel(Offer.all.sorted { $0.key < $1.key }) { name, offer in
+      let results = Self.run(ModelServer(offer), offer.only)
+      passed.withLock { $0.formUnion(results.filter { $0.verdict == .pass }.map(\.id)) }
+      return results.filter { $0.verdict == .fail || $0.verdict == .warn }.map { "\(name): \($0.id): \($0.expected) | \($0.found)" }
+    }
+    #expect(complaints == [])
+    let missing = Suite.all.map(\.id).filter { id in !passed.withLock { $0.contains(id) } }
+    #expect(missing.isEmpty, "no model server passes these: \(missing)")
+  }
+
+  @Test func everyCheckHasAViolation() {
+    let ids = Violation.all.map(\.id)
+    #expect(Set(ids).count == ids.count)
+    #expect(Set(Suite.all.map(\.id)).symmetricDifference(ids).isEmpty)
+  }
+
+  /// With `NBDMOUNT_CONFORMANCE_MATRIX` set, every check runs against every violation; otherwise only the one that must fail.
+  @Test func everyViolationIsCaughtByItsCheckAndNoOther() async throws {
+    let isFull = getenv("NBDMOUNT_CONFORMANCE_MATRIX") != nil
+    let score = Mutex((caught: 0, exact: 0, runs: 0))
+    let complaints = await inParallel(Violation.all) { violation in
+      guard let offer = Offer.all[violation.offer] else { return ["\(violation.id): no offer \(violation.offer)"] }
+      let results = Self.run(ModelServer(offer, violation), isFull ? offer.only : [violation.id], violation)
+      let failed = Set(results.filter { $0.verdict == .fail || $0.verdict == .warn }.map(\.id))
+      var complaints: [String] = []
+      if !failed.contains(violation.id) {
+        let own = results.first { $0.id == violation.id }
+        complaints.append("\(violation.id) is not caught: \(own.map { "\($0.verdict) \($0.found)" } ?? "not run")")
+      }
+      for other in results where failed.subtracting(violation.also).contains(other.id) && other.id != violation.id {
+        complaints.append("\(violation.id) fails \(other.id), too: \(other.expected) | \(other.found)")
+      }
+      score.withLock {
+        $0.runs += results.count
+        if failed.contains(violation.id) { $0.caught += 1 }
+        if failed == [violation.id] { $0.exact += 1 }
+      }
+      return complaints
+    }
+    #expect(complaints == [])
+    let (caught, exact, runs) = score.withLock { $0 }
+    print("Violations: \(caught) of \(Violation.all.count) caught, \(exact) by their own check alone, in \(runs) checks run")
+  }
+
+  private static func run(_ server: ModelServer, _ only: [String]?, _ violation: Violation? = nil) -> [Result] {
+    var settings = Settings()
+    settings.timeout = 1500
+    // Where a violation takes a moment, so does its check.
+    settings.quiet = violation?.takesAMoment ?? false ? 300 : 10
+    settings.idle = 20
+    let checks = Suite.all.filter { only?.contains($0.id) ?? true }
+    let runner = Runner(server, settings: settings, exportName: Array("disk".utf8), writes: true)
+    return (try? runner.run(checks)) ?? []
+  }
+}
+
+/// Runs `body` for all of `items` on two threads of our own, as it blocks. All that it complains of.
+private func inParallel<Item: Sendable>(_ items: [Item], _ body: @escaping @Sendable (Item) -> [String]) async -> [String] {
+  let work = Work(items, body)
+  await withTaskGroup(of: Void.self) { group in
+    for _ in 0..<2 {
+      group.addTask {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+          _ = try? POSIXThread.startDetached("a test") {
+            work.run()
+            continuation.resume()
+          }
+        }
+      }
+    }
+  }
+  return work.complaints
+}
+
+/// What is left to do, and what was complained of; for several threads.
+private final class Work<Item: Sendable>: Sendable {
+  private let items: [Item]
+  private let body: @Sendable (Item) -> [String]
+  private let state = Mutex((next: 0, complaints: [String]()))
+
+  init(_ items: [Item], _ body: @escaping @Sendable (Item) -> [String]) {
+    self.items = items
+    self.body = body
+  }
+
+  var complaints: [String] { state.withLock { $0.complaints } }
+
+  func run() {
+    while let item = take() {
+      let new = body(item)
+      state.withLock { $0.complaints += new }
+    }
+  }
+
+  private func take() -> Item? {
+    state.withLock {
+      guard $0.next < items.count else { return nil }
+      $0.next += 1
+      return items[$0.next - 1]
+    }
+  }
+}
