@@ -81,11 +81,11 @@ nbdkits() {
   started "$name-memory" "$program" memory 64M
   started "$name-file" "$program" file "$scratch/disk.img"
   started "$name-read-only" "$program" -r file "$scratch/disk.img"
-  started "$name-sparse" "$program" data '0x55*100000 @1M 0x66*100000 @16M' size=64M
+  started "$name-sparse" "$program" data '0x55*100000 @1048576 0x66*100000' size=64M
   started "$name-blocks" "$program" --filter=blocksize-policy memory 64M blocksize-minimum=4096 blocksize-preferred=4096 \
     blocksize-maximum=1M blocksize-error-policy=error
   started "$name-nozero" "$program" --filter=nozero --filter=noextents --filter=nocache memory 64M
-  started "$name-few" "$program" --no-sr --filter=fua --filter=notrim memory 64M fuamode=none
+  started "$name-few" "$program" --no-sr --filter=fua memory 64M fuamode=none
   started "$name-mask-0" "$program" --mask-handshake=0 memory 64M
   started "$name-mask-1" "$program" --mask-handshake=1 memory 64M
   started "$name-exports" "$program" --filter=exportname memory 64M exportname-list=explicit exportname=disk exportname=other default-export=disk

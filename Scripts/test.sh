@@ -137,6 +137,8 @@ swift --version 2>&1 | sed -n 1p
 phase "install" install
 phase "scripts" check_scripts
 phase "layers" Scripts/layers.py
+phase "catalogue" Scripts/catalogue.py --check
+phase "coverage" Scripts/coverage.py --check
 phase "newer peers" fetch_peers
 phase "release build" build_nbdmount
 check_program

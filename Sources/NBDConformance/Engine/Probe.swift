@@ -103,8 +103,11 @@ final class Probe {
   }
 
   /// In the option haggling. `flags` are the client's; what the server offers where there are none given.
-  func haggling(flags: UInt32? = nil, needsPlaintext: Bool = true) throws -> Session {
+  func haggling(flags: UInt32? = nil, needsPlaintext: Bool = true, needsOptions: Bool = true) throws -> Session {
     if needsPlaintext { try need(facts.tls != .forced, "the server wants TLS") }
+    if needsOptions, flags == nil, !facts.isOldstyle {
+      try need(facts.handshakeFlags & 1 != 0, "the server is not fixed newstyle, and knows no options but NBD_OPT_EXPORT_NAME")
+    }
     let session = try greeted()
     try sendFlags(session, flags ?? UInt32(facts.handshakeFlags & 3))
     return session
@@ -119,7 +122,7 @@ final class Probe {
     if let obstacle = facts.obstacle { throw Finding(kind: .skipped, found: obstacle) }
     try need(form)
     if facts.isOldstyle { return try oldstyle() }
-    let session = try haggling()
+    let session = try haggling(needsOptions: form != .simple)
     try agree(session, form)
     if !contexts.isEmpty { try select(session, contexts, name: name) }
     try go(session, name: name)

@@ -20,6 +20,11 @@ final class Survey {
     }
     step("the greeting") { [self] probe in try greet(probe) }
     guard !facts.isOldstyle, facts.obstacle == nil else { return facts }
+    guard facts.handshakeFlags & 1 != 0 else {
+      step("NBD_OPT_EXPORT_NAME") { [self] probe in try enterByName(probe.haggling(needsOptions: false)) }
+      if facts.flags.isEmpty { facts.obstacle = "no way into the transmission phase was found" }
+      return facts
+    }
     step("NBD_OPT_STARTTLS") { [self] probe in try lookForTLS(probe) }
     if facts.tls == .forced {
       facts.obstacle = "the server wants TLS, which these checks do not speak yet"

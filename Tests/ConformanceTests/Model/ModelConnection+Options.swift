@@ -42,6 +42,7 @@ extension ModelConnection {
   /// What a good server says.
   func answer(_ option: SeenOption) {
     let number = option.number
+    items = option.items ?? []
     if offer.tls == .forced, number != Opt.abort, number != Opt.startTLS {
       if number == Opt.exportName { return end() }
       return reply(number, Rep.tlsRequired)

@@ -20,6 +20,8 @@ final class ModelConnection {
   var history: [UInt32] = []
   /// Types of the requests so far, with the one in hand.
   var requests: [SeenRequest] = []
+  /// What the option in hand asks for, of NBD_OPT_INFO and NBD_OPT_GO.
+  var items: [UInt16] = []
   /// What was asked for when the haggling ended.
   var goItems: [UInt16] = []
   var isOpen = true

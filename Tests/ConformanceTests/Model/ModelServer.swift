@@ -34,7 +34,6 @@ final class ModelServer: Target, @unchecked Sendable {
   var tcpPort: UInt16? { offer.tcpPort }
 
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
-    guard !state.withLock({ $0.isDead }) else { throw .disconnected("the model server is dead") }
     if violation?.mistakes.contains(.servesOne) ?? false {
       state.withLock { for socket in $0.serving { shutdown(socket, Int32(SHUT_RDWR)) } }
     }
@@ -43,8 +42,16 @@ final class ModelServer: Target, @unchecked Sendable {
       throw .system(Errno(rawValue: errno), doing: "socketpair")
     }
     let (ours, theirs) = (ends[0], ends[1])
+    let isTaken = state.withLock {
+      if !$0.isDead { $0.open.insert(ours) }
+      return !$0.isDead
+    }
+    guard isTaken else {
+      close(ours)
+      close(theirs)
+      throw .disconnected("the model server is dead")
+    }
     _ = fcntl(theirs, F_SETFL, O_NONBLOCK)
-    state.withLock { _ = $0.open.insert(ours) }
     try POSIXThread.startDetached("a model connection") { [self] in
       ModelConnection(self, ours).run()
       state.withLock {

@@ -49,9 +49,16 @@ extension Violation {
     Violation(id: "SR-007", chunks: { _, _, chunks in for index in chunks.indices { chunks[index].flags |= 2 } }),
     .chunked("SR-008", where: { c, r in c.isStructured && r.type == Cmd.flush }) { _, _, chunks in chunks[0].payload = [0] },
     .chunked("SR-009", where: { c, r in isLast(c, r, unit) }) { _, r, chunks in chunks.insert(.data(r.offset, []), at: 0) },
-    .chunked("SR-010", where: { c, r in isStart(c, r, 1 << 20) }) { _, _, chunks in
-      for index in chunks.indices where chunks[index].type == OutgoingChunk.hole { chunks[index].payload += [0, 0, 0, 0] }
-    },
+    Violation(
+      id: "SR-010",
+      request: { c, r in
+        if isStart(c, r, 1 << 20) { c.disk.zero(65536, 65536) }
+        return false
+      },
+      chunks: { c, r, chunks in
+        guard isStart(c, r, 1 << 20) else { return }
+        for index in chunks.indices where chunks[index].type == OutgoingChunk.hole { chunks[index].payload += [0, 0, 0, 0] }
+      }),
     .chunked("SR-011", where: { c, r in isLast(c, r, unit) }) { _, r, chunks in chunks.append(.hole(r.offset + r.length, 512)) },
     .chunked("SR-012", where: { c, r in isLast(c, r, unit) }) { _, _, chunks in chunks.append(chunks[0]) },
     .chunked("SR-013", where: { c, r in isLast(c, r, 65536) }) { c, r, chunks in chunks = [.data(r.offset, c.disk.read(r.offset, 32768))] },
@@ -68,7 +75,7 @@ extension Violation {
     },
     .failing("SR-018", with: 75) { c, r in c.isStructured && r.flags == Flag.df && r.isRead(c.offer.size - 65536, 65536) },
     .failing("SR-019", with: 5) { c, r in c.isStructured && r.flags == Flag.df && r.isRead(0, c.offer.size) },
-    .chunked("SR-028", where: { c, r in isStart(c, r, 65536) }) { _, r, chunks in chunks.append(.hole(r.offset, 0)) },
+    .chunked("SR-028", where: { c, r in isStart(c, r, 65536) }) { _, r, chunks in chunks.append(.hole(r.offset + r.length, 0)) },
     .reading("SR-029") { c, r in c.isStructured && r.flags == 0 && r.isRead(65536, 65536) },
     .failing("SR-030", offer: "blocks", with: 5) { c, r in c.isStructured && r.flags == 0 && r.isRead(0, 2 << 20) },
 
@@ -156,7 +163,9 @@ extension Violation {
     Violation(
       id: "EH-022",
       request: { c, r in
-        guard c.isExtended, r.type == Cmd.status, r.flags == Flag.payload, r.payload.count == 12 else { return false }
+        guard c.isExtended, r.type == Cmd.status, r.flags == Flag.payload, r.payload.count == 12,
+          c.selected.contains(where: { $0.id == UInt32(number(r.payload[8...])) })
+        else { return false }
         c.status(SeenRequest(flags: 0, type: r.type, cookie: r.cookie, offset: r.offset, length: unit), c.selected)
         return true
       }),

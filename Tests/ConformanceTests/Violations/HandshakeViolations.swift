@@ -6,7 +6,7 @@ extension Violation {
     Violation(id: "HS-001", greeting: { ascii("NBDMAGIX") + $0[8...] }),
     Violation(id: "HS-002", greeting: { $0[..<8] + ascii("IHAVEOPX") + $0[16...] }),
     Violation(id: "HS-003", mistakes: [.talksBehindGreeting]),
-    Violation(id: "HS-004", greeting: { $0[..<16] + be(UInt16(2)) }),
+    Violation(id: "HS-004", greeting: { $0[..<16] + be(UInt16(2)) }, takesFlags: { $0 & ~2 == 0 }),
     Violation(id: "HS-005", greeting: { $0[..<16] + be(UInt16(0x8003)) }),
     Violation(
       id: "HS-006", also: ["OPT-026"],
@@ -72,7 +72,7 @@ extension Violation {
     Violation(id: "OPT-008", optionReply: { _, reply in if reply.type > Rep.ack << 31 { reply.data = ascii("a\0b") } }),
     .hangingUp("OPT-009") { c, _ in c.history.first == 0x7ffe && c.history.count > 6 },
     Violation(
-      id: "OPT-010",
+      id: "OPT-010", also: ["SR-002"],
       option: { c, o in
         guard o.number == Opt.structured, c.isStructured else { return false }
         c.isStructured = false

@@ -99,7 +99,7 @@ extension Violation {
     contexts("MC-004", where: { _, o in lists(o, ["base:"]) }, saying("base:allocation", "base:extra")),
     .refusing("MC-005", with: Rep.tooBig) { c, o in c.history == [Opt.structured, Opt.info, Opt.listMeta] && lists(o, []) },
     contexts("MC-006", where: { _, o in lists(o, ["base:"]) }, saying()),
-    contexts("MC-007", where: { _, o in lists(o, ["base:allocation"]) }, saying("base:allocation", "x-model:all")),
+    contexts("MC-007", where: { _, o in lists(o, ["base:allocation"]) && o.name == ascii("disk") }, saying("base:allocation", "x-model:all")),
     contexts("MC-008", where: { _, o in o.names == ["base:nonexist"] }, saying("base:allocation")),
     .refusing("MC-009", with: Rep.unknown) { _, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.names == ["x-foo:bar", "x-unknown:"] },
     contexts("MC-010", where: { _, o in lists(o, ["x-foo:bar"]) }, saying("x-model:all")),
@@ -189,7 +189,13 @@ extension Violation {
       chunks.append(c.statusChunk(99, [(r.length, 0)]))
     },
     extents("MC-046", where: { _, r in r.flags == 0 && r.length == 8 * unit }) { _, e in e[0].1 |= 4 },
-    extents("MC-047", where: { c, r in r.flags == 0 && r.offset == 0 && r.length == c.offer.size }) { r, e in e = [(r.length, 3)] },
+    Violation(
+      id: "MC-047",
+      extents: { c, r, extents in
+        guard r.flags == 0, r.offset == 0, r.length == c.offer.size, c.selected.count == 1, !c.isExtended else { return }
+        c.disk.write(0, [7])
+        extents = [(r.length, 3)]
+      }),
     .failing("MC-048", with: 28) { c, r in r.type == Cmd.write && c.previous?.type == Cmd.status },
     extents("MC-049", where: { c, _ in c.previous?.type == Cmd.write }) { r, e in e = [(r.length, 3)] },
     .reading("MC-050") { c, r in r.type == Cmd.read && c.requests.map(\.type) == [Cmd.write, Cmd.zeroes, Cmd.status, Cmd.read] },

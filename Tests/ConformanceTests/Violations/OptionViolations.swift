@@ -46,7 +46,7 @@ extension Violation {
   private static func item(_ type: UInt16, _ data: [UInt8]) -> [UInt8] { be(type) + data }
 
   static let options: [Violation] = [
-    .refusing("OPT-018", also: ["OPT-024"], with: Rep.unsupported) { c, o in c.history == [Opt.list] && o.data.isEmpty },
+    .refusing("OPT-018", also: ["OPT-024"], with: Rep.unsupported) { c, o in c.history.allSatisfy { $0 == Opt.list } && o.data.isEmpty },
     listing("OPT-019") { $0.reply(Opt.list, Rep.context, be(UInt32(0)) + ascii("base:allocation")) },
     listing("OPT-020") { $0.reply(Opt.list, Rep.server, be(UInt32(400)) + ascii("x")) },
     listing("OPT-021") { $0.replyServer("other", "a\0b") },
@@ -61,18 +61,18 @@ extension Violation {
     .refusing("OPT-024", with: Rep.unknown) { c, o in o.number == Opt.list && o.data.isEmpty },
     .refusing("OPT-074", with: Rep.invalid) { c, _ in c.history.suffix(2) == [Opt.list, Opt.list] },
 
-    naming("OPT-025", also: ["OPT-033"], where: { c, _ in c.history.count == 1 && c.clientFlags == 3 }) { $0.serveByName($1, size: 512) },
+    naming("OPT-025", also: ["OPT-033"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, size: 512) },
     naming("OPT-026", where: { c, _ in c.clientFlags == 1 }) { $0.serveByName($1, padding: [UInt8](repeating: 1, count: 124)) },
-    naming("OPT-027", where: { c, _ in c.history.count == 1 && c.clientFlags == 3 }) { $0.serveByName($1, padding: [UInt8](repeating: 0, count: 124)) },
+    naming("OPT-027", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, padding: [UInt8](repeating: 0, count: 124)) },
     naming("OPT-028", where: { _, name in name == strange }) { $0.serveByName($1) },
     naming("OPT-029", where: { _, name in name.isEmpty }) { c, _ in c.end() },
-    naming("OPT-030", also: ["OPT-027"], where: { c, _ in c.history.count == 1 && c.clientFlags == 3 }) { c, name in
+    naming("OPT-030", also: ["OPT-027"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { c, name in
       c.serveByName(name)
       c.end()
     },
     naming("OPT-031", where: { _, name in name.contains(0) }) { $0.serveByName($1) },
     naming("OPT-032", where: { _, name in name.count > 4096 }) { $0.serveByName($1) },
-    naming("OPT-033", where: { c, _ in c.history.count == 1 && c.clientFlags == 3 }) { $0.serveByName($1, flags: $0.offer.flags | 1 << 4) },
+    naming("OPT-033", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, flags: $0.offer.flags | 1 << 4) },
     Violation(
       id: "OPT-034", offer: "insisting",
       option: { c, o in
@@ -108,10 +108,11 @@ extension Violation {
       c.reply(o.number, Rep.info, item(3, be(UInt32(1)) + be(UInt32(4096)) + be(UInt32(1 << 25)) + [0]))
       c.reply(o.number, Rep.ack)
     },
-    informing("OPT-042", where: { _, o, items in o.number == Opt.info && items == [0, 1, 2, 3] }) { c, o, items in
+    informing("OPT-042", where: { _, _, items in items == [0, 1, 2, 3] }) { c, o, items in
       c.replyItems(o.number, ascii("disk"), items)
-      if c.history.count == 1 { c.reply(o.number, Rep.info, item(1, ascii("disk"))) }
+      c.reply(o.number, Rep.info, item(1, ascii("disk")))
       c.reply(o.number, Rep.ack)
+      if o.number == Opt.go { c.enterTransmission() }
     },
     .refusing("OPT-043", with: Rep.invalid) { _, o in o.items == [99, 0xffff, 3] },
     informing("OPT-044", where: { c, _, items in c.history == [Opt.info] && items == [] }) { c, o, items in
@@ -206,7 +207,7 @@ extension Violation {
         return true
       }),
     Violation(
-      id: "OPT-067",
+      id: "OPT-067", also: ["TX-017"],
       option: { c, o in
         guard o.number == Opt.structured, !o.data.isEmpty else { return false }
         c.isStructured = true

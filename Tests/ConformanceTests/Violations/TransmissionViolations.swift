@@ -31,7 +31,7 @@ extension Violation {
   static let transmission: [Violation] = [
     Violation(id: "TX-001", flags: { _, flags in flags & ~1 }),
     .failing("TX-002", with: 22) { c, r in r.type == Cmd.trim && r.flags == 0 && isSimple(c) && c.previous?.type == Cmd.flush },
-    Violation(id: "TX-003", flags: { c, flags in isSimple(c) && c.history.last != Opt.info ? flags | 1 << 7 : flags }),
+    Violation(id: "TX-003", flags: { c, flags in isSimple(c) && c.history.last != Opt.info && (c.items == [3] || c.items == []) ? flags | 1 << 7 : flags }),
     .failing("TX-004", with: 22) { c, r in c.isStructured && c.requests.count == 1 && r.isRead(0, 65536) && r.flags == Flag.df },
     Violation(id: "TX-005", offer: "plain", flags: { _, flags in flags | 1 << 11 }),
     Violation(id: "TX-006", flags: { _, flags in flags | 1 << 13 }),
@@ -48,7 +48,7 @@ extension Violation {
         c.simple(r, 0)
         return true
       }),
-    .reading("TX-012") { c, r in isSimple(c) && r.isRead(5 * unit, unit) },
+    .reading("TX-012") { c, r in isSimple(c) && r.isRead(5 * unit, unit) && c.requests[0].length == 32 * unit },
     .failing("TX-013", with: 5) { c, r in r.cookie == 7 && c.requests.count == 2 && r.type == Cmd.read },
     .failing("TX-014", with: 5) { c, r in c.requests.count == 200 },
     Violation(id: "TX-015", mistakes: [.trustsSegmentsOfRequests]),

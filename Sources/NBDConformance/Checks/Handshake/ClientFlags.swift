@@ -4,7 +4,7 @@ import NBDProtocol
 extension Suite {
   static let clientFlags: [Check] = [
     Check("HS-006") { p in
-      try p.need(p.facts.handshakeFlags & 2 != 0, "the server does not offer NBD_FLAG_NO_ZEROES")
+      try p.need(p.facts.handshakeFlags & 3 == 3, "the server does not offer NBD_FLAG_NO_ZEROES")
       let session = try p.haggling(flags: 1)
       try session.sendOption(.exportName, p.facts.exportName)
       let reply = session.stream.rest(134)

@@ -12,7 +12,12 @@ extension Suite {
         try session.send(write.bytes + read.bytes, "NBD_CMD_WRITE beyond the end, and NBD_CMD_READ, in one piece")
         let refused = try session.reply(to: write.cookie)
         try p.need(!refused.isSuccess, "a write beyond the end succeeds")
-        let reply = try session.reply(to: read.cookie)
+        // Who wants to hang up has done so before this.
+        session.isLicensed = false
+        let reply: Reply
+        do { reply = try session.reply(to: read.cookie) } catch let finding as Finding where session.hasMetItsEnd {
+          return try p.prefer(false, "the data of the read behind a write that was refused", finding.found)
+        }
         try p.expect(reply.isSuccess, "the data of the read behind a write that was refused", reply.summary)
       }
     },
