@@ -12,13 +12,13 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent / "Docs/conformance"
 
 
 def expected():
-    """(server, id) to verdict."""
+    """(server, id) to verdicts; with "?" behind it a verdict is found in some runs only, as the server's threads race."""
     rows = {}
     for line in (ROOT / "expected.tsv").read_text().splitlines()[1:]:
         clause, verdict, servers, why = line.split("\t")
         assert why, f"{clause}: no analysis"
         for server in servers.split():
-            rows[server, clause] = verdict
+            rows[server, clause] = {verdict.rstrip("?")} | ({"pass or skip"} if verdict.endswith("?") else set())
     return rows
 
 
@@ -38,12 +38,14 @@ def main():
         if keep:
             (ROOT / "reports").mkdir(exist_ok=True)
             (ROOT / "reports" / f"{name}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    unexpected = 0
     known = {key: verdict for key, verdict in expected().items() if key[0] in names}
     for name, clause in sorted(found.keys() | known.keys()):
-        was, now = known.get((name, clause), "pass or skip"), found.get((name, clause), "pass or skip")
-        if was != now:
-            print(f"{name}: {clause} is {now}, expected was {was}")
-    sys.exit(found != known)
+        was, now = known.get((name, clause), {"pass or skip"}), found.get((name, clause), "pass or skip")
+        if now not in was:
+            print(f"{name}: {clause} is {now}, expected was {' or '.join(sorted(was))}")
+            unexpected += 1
+    sys.exit(unexpected > 0)
 
 
 main()

@@ -58,11 +58,11 @@ found = collections.Counter(check["verdict"] for check in json.load(open(sys.arg
 print(", ".join(f"{found[verdict]} {verdict}" for verdict in ("pass", "warn", "fail", "skip")))' "$out/$name.json")"
 }
 
-# started NAME WORD...: a server that nbdmount starts, and starts again where it dies.
+# started NAME WORD...: a server that nbdmount starts, and starts again where it dies. $export is the export's name.
 started() {
   local name=$1
   shift
-  if is_wanted "$name"; then check "$name" [ "$@" ]; fi
+  if is_wanted "$name"; then check "$name" ${export:+--export="$export"} [ "$@" ]; fi
 }
 
 # A disk with data at its start, in its middle and at its end.
@@ -85,7 +85,7 @@ nbdkits() {
   started "$name-blocks" "$program" --filter=blocksize-policy memory 64M blocksize-minimum=4096 blocksize-preferred=4096 \
     blocksize-maximum=1M blocksize-error-policy=error
   started "$name-nozero" "$program" --filter=nozero --filter=noextents --filter=nocache memory 64M
-  started "$name-few" "$program" --no-sr --filter=fua memory 64M fuamode=none
+  started "$name-few" "$program" --no-sr memory 64M
   started "$name-mask-0" "$program" --mask-handshake=0 memory 64M
   started "$name-mask-1" "$program" --mask-handshake=1 memory 64M
   started "$name-exports" "$program" --filter=exportname memory 64M exportname-list=explicit exportname=disk exportname=other default-export=disk
@@ -96,10 +96,11 @@ qemus() {
   local name=$1 program=$2
   image "$scratch/disk.img"
   qemu-img convert -q -f raw -O qcow2 "$scratch/disk.img" "$scratch/disk.qcow2"
-  qemu-img bitmap --add "$scratch/disk.qcow2" changes
+  qemu-img convert -q -f raw -O qcow2 "$scratch/disk.img" "$scratch/bitmap.qcow2"
+  qemu-img bitmap --add "$scratch/bitmap.qcow2" changes
   started "$name-raw" "$program" -t -e 0 -f raw "$scratch/disk.img"
   started "$name-qcow2" "$program" -t -e 0 -f qcow2 --discard=unmap "$scratch/disk.qcow2"
-  started "$name-bitmap" "$program" -t -e 0 -r -f qcow2 -A -B changes -x disk -D "a disk" "$scratch/disk.qcow2"
+  export=disk started "$name-bitmap" "$program" -t -e 0 -r -f qcow2 -A -B changes -x disk -D "a disk" "$scratch/bitmap.qcow2"
   qemu-img create -q -f qcow2 "$scratch/large.qcow2" 8G
   started "$name-large" "$program" -t -e 0 -f qcow2 "$scratch/large.qcow2"
 }

@@ -106,6 +106,7 @@ final class Probe {
   func haggling(flags: UInt32? = nil, needsPlaintext: Bool = true, needsOptions: Bool = true) throws -> Session {
     if needsPlaintext { try need(facts.tls != .forced, "the server wants TLS") }
     if needsOptions, flags == nil, !facts.isOldstyle {
+      if facts.handshakeFlags == 0, let obstacle = facts.obstacle { throw Finding(kind: .skipped, found: obstacle) }
       try need(facts.handshakeFlags & 1 != 0, "the server is not fixed newstyle, and knows no options but NBD_OPT_EXPORT_NAME")
     }
     let session = try greeted()

@@ -8,7 +8,9 @@ final class Survey {
 
   init(_ target: any Target, _ settings: Settings, exportName: [UInt8]) {
     self.target = target
-    self.settings = settings
+    var patient = settings
+    patient.timeout *= 3
+    self.settings = patient
     facts.exportName = exportName
   }
 

@@ -46,7 +46,7 @@ extension Clause {
   }
 
   /// Why a client depends on it.
-  private var reason: String {
+  package var reason: String {
     for (words, reason) in Self.reasons where words.contains(where: { section.contains($0) }) { return reason }
     return Self.reasonOfPhase[phase] ?? ""
   }
@@ -86,6 +86,9 @@ extension Clause {
     "option": "Options are how old and new programs find out what both can do.",
     "transmission": "Requests and replies are matched by what these headers say, for as long as the connection lives.",
     "uri": "People copy these from one program to another, and expect the same server.",
+    "structured": "Chunks are how a server says holes, errors and status; a client has to know where each begins and ends.",
+    "extended": "With 64-bit lengths both sides must agree on each header to the byte.",
+    "tls": "TLS that can be stripped, or that begins with bytes that came before it, protects nothing.",
     "metadata": "Copying tools rely on it to leave out what is not there.",
   ]
 }

@@ -9,35 +9,22 @@ extension Violation {
   private static func isStart(_ c: ModelConnection, _ r: SeenRequest, _ length: UInt64) -> Bool { c.isStructured && r.flags == 0 && r.isRead(0, length) }
   private static func isCommand(_ c: ModelConnection, _ r: SeenRequest, _ number: UInt16) -> Bool { c.isStructured && r.type == number && c.requests.count == 1 }
 
-  private static func answering(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
-    _ answer: @escaping @Sendable (ModelConnection, SeenRequest) -> Void
-  ) -> Violation {
-    Violation(
-      id: id, offer: offer, also: also,
-      request: { c, r in
-        guard applies(c, r) else { return false }
-        answer(c, r)
-        return true
-      })
-  }
-
   static let structured: [Violation] = [
-    answering("SR-001", where: { c, r in isStart(c, r, unit) && c.requests.count == 4 }) { c, r in
+    .answering("SR-001", where: { c, r in isStart(c, r, unit) && c.requests.count == 4 }) { c, r in
       var bytes = c.encoded(.data(0, c.disk.read(0, 512)), r, extended: false)
       bytes[0] ^= 1
       c.send(bytes)
     },
-    answering("SR-002", where: { c, r in c.isStructured && r.type == Cmd.read && r.flags == 0x8000 }) { c, r in c.simple(r, 22) },
-    answering(
+    .answering("SR-002", where: { c, r in c.isStructured && r.type == Cmd.read && r.flags == 0x8000 }) { c, r in c.simple(r, 22) },
+    .answering(
       "SR-003",
       where: { c, r in
         r.type == Cmd.status && r.offset == 0 && r.length == unit && r.flags == 0 && c.requests.count == 1 && c.selected.count == 1
           && c.history == [Opt.structured, Opt.setMeta, Opt.go] && c.selectedFor == ascii("disk")
       }
     ) { c, r in c.simple(r, 0) },
-    answering("SR-004", where: { c, r in isCommand(c, r, 99) }) { c, r in c.chunks(r, [.data(0, [1, 2, 3])]) },
-    answering("SR-005", where: { c, r in c.isStructured && r.type == 0x7fff }) { c, r in c.simple(r, 22) },
+    .answering("SR-004", where: { c, r in isCommand(c, r, 99) }) { c, r in c.chunks(r, [.data(0, [1, 2, 3])]) },
+    .answering("SR-005", where: { c, r in c.isStructured && r.type == 0x7fff }) { c, r in c.simple(r, 22) },
     Violation(
       id: "SR-006",
       request: { c, r in
@@ -129,13 +116,13 @@ extension Violation {
     .refusing("EH-026", with: Rep.extendedRequired) { c, o in c.history == [Opt.structured, Opt.listMeta, Opt.setMeta] && o.names == ["base:"] },
     .refusing("EH-027", with: Rep.extendedRequired) { c, _ in c.history == [0x7fff] },
     Violation(id: "EH-021", flags: { c, flags in c.history == [Opt.extended, Opt.go] ? flags | 1 << 12 : flags }),
-    answering("EH-008", where: { c, r in c.isExtended && r.type == Cmd.flush }) { c, r in c.chunks(r, [], extended: false) },
-    answering("EH-009", where: { c, r in c.isExtended && r.type == 99 }) { c, r in
+    .answering("EH-008", where: { c, r in c.isExtended && r.type == Cmd.flush }) { c, r in c.chunks(r, [], extended: false) },
+    .answering("EH-009", where: { c, r in c.isExtended && r.type == 99 }) { c, r in
       var chunk = OutgoingChunk.error(22)
       chunk.flags = 1
       c.send(c.encoded(chunk, r, extended: true, offset: r.offset + 1))
     },
-    answering("EH-010", where: { c, r in c.isExtended && r.type == 98 }) { c, r in
+    .answering("EH-010", where: { c, r in c.isExtended && r.type == 98 }) { c, r in
       c.send(be(UInt32(0x6e8a_278c)) + be(UInt16(1)) + be(UInt16(0x8001)) + be(r.cookie) + be(r.offset) + be(UInt64(1) << 32))
     },
     .chunked("EH-017", where: isStatus) { c, r, chunks in
@@ -147,7 +134,7 @@ extension Violation {
     .failing("EH-011", with: 0) { c, r in c.isExtended && r.type == Cmd.write && r.flags == Flag.payload && c.requests.count == 1 },
     .failing("EH-012", with: 0) { c, r in c.isExtended && r.type == Cmd.write && r.flags == 0 },
     .reading("EH-013") { c, r in c.isExtended && r.type == Cmd.read && r.flags == Flag.payload },
-    answering("EH-014", offer: "blocks", where: { c, r in c.isExtended && r.type == Cmd.write && r.length == 1 << 20 + 1 }) { c, r in
+    .answering("EH-014", offer: "blocks", where: { c, r in c.isExtended && r.type == Cmd.write && r.length == 1 << 20 + 1 }) { c, r in
       c.fail(r, 22)
       _ = c.receive(1)
     },

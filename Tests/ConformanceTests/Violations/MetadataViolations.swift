@@ -66,13 +66,7 @@ extension Violation {
     _ id: String, also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenOption) -> Bool,
     _ answer: @escaping @Sendable (ModelConnection, SeenOption) -> Void
   ) -> Violation {
-    Violation(
-      id: id, also: also,
-      option: { c, o in
-        guard o.number == Opt.listMeta || o.number == Opt.setMeta, applies(c, o) else { return false }
-        answer(c, o)
-        return true
-      })
+    replying(id, also: also, where: { c, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && applies(c, o) }, answer)
   }
 
   /// These contexts, and the acknowledgement.

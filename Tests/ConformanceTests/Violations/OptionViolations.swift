@@ -20,13 +20,7 @@ extension Violation {
     _ id: String, also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, [UInt8]) -> Bool,
     _ answer: @escaping @Sendable (ModelConnection, [UInt8]) -> Void
   ) -> Violation {
-    Violation(
-      id: id, also: also,
-      option: { c, o in
-        guard o.number == Opt.exportName, applies(c, o.data) else { return false }
-        answer(c, o.data)
-        return true
-      })
+    replying(id, also: also, where: { c, o in o.number == Opt.exportName && applies(c, o.data) }) { c, o in answer(c, o.data) }
   }
 
   /// Another answer to NBD_OPT_INFO or NBD_OPT_GO of our export.

@@ -6,20 +6,6 @@ extension Violation {
   private static func isSimple(_ c: ModelConnection) -> Bool { !c.isStructured && !c.isExtended }
   private static func lastUnit(_ c: ModelConnection) -> UInt64 { c.offer.size - unit }
 
-  /// A request without a reply of the server's own making.
-  private static func answering(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
-    _ answer: @escaping @Sendable (ModelConnection, SeenRequest) -> Void
-  ) -> Violation {
-    Violation(
-      id: id, offer: offer, also: also,
-      request: { c, r in
-        guard applies(c, r) else { return false }
-        answer(c, r)
-        return true
-      })
-  }
-
   /// NBD_CMD_DISC with a reply.
   private static func parting(_ id: String, where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool) -> Violation {
     answering(id, where: { c, r in r.type == Cmd.disconnect && applies(c, r) }) { c, r in
@@ -39,7 +25,7 @@ extension Violation {
     .failing("TX-075", offer: "resizing", with: 22) { _, r in r.type == 8 },
     Violation(id: "EH-020", flags: { c, flags in c.isStructured && c.history.last == Opt.go ? flags | 1 << 12 : flags }),
 
-    answering("TX-010", where: { c, r in r.type == 99 && r.cookie == .max }) { c, r in c.simple(r, 22, cookie: 5) },
+    .answering("TX-010", where: { c, r in r.type == 99 && r.cookie == .max }) { c, r in c.simple(r, 22, cookie: 5) },
     Violation(
       id: "TX-011",
       request: { c, r in
@@ -53,8 +39,8 @@ extension Violation {
     .failing("TX-014", with: 5) { c, r in c.requests.count == 200 },
     Violation(id: "TX-015", mistakes: [.trustsSegmentsOfRequests]),
     Violation(id: "TX-016", mistakes: [.ignoresRequestMagic]),
-    answering("TX-017", where: { c, r in isSimple(c) && r.type == Cmd.flush && c.requests.count == 3 && c.previous?.type == 99 }) { c, r in c.chunks(r, []) },
-    answering("EH-002", where: { c, r in isSimple(c) && r.type == 9 && r.length == 512 }) { c, r in c.chunks(r, [.error(22)], extended: true) },
+    .answering("TX-017", where: { c, r in isSimple(c) && r.type == Cmd.flush && c.requests.count == 3 && c.previous?.type == 99 }) { c, r in c.chunks(r, []) },
+    .answering("EH-002", where: { c, r in isSimple(c) && r.type == 9 && r.length == 512 }) { c, r in c.chunks(r, [.error(22)], extended: true) },
     Violation(
       id: "TX-069",
       request: { c, r in
@@ -66,7 +52,7 @@ extension Violation {
     Violation(id: "TX-073", cut: { c, place in if place == .payload { c.server.die() } }),
 
     .failing("TX-018", with: 5) { _, r in r.type == Cmd.read && r.length == 511 },
-    answering("TX-019", where: { c, r in isSimple(c) && r.isRead(lastUnit(c), 5 * unit) }) { c, r in c.simple(r, 22, [1, 2, 3]) },
+    .answering("TX-019", where: { c, r in isSimple(c) && r.isRead(lastUnit(c), 5 * unit) }) { c, r in c.simple(r, 22, [1, 2, 3]) },
     .reading("TX-020") { c, r in isSimple(c) && r.isRead(c.offer.size, 4 * unit) },
     .failing("TX-021", with: 5) { c, r in isSimple(c) && r.isRead(c.offer.size, 2 * unit) },
     .dropping("TX-022") { c, r in isSimple(c) && r.type == Cmd.read && r.length == 0 },
@@ -124,7 +110,7 @@ extension Violation {
         if r.type == Cmd.cache, c.previous?.type == Cmd.read { c.disk.write(0, [0xee]) }
         return false
       }),
-    answering("TX-045", where: { _, r in r.type == Cmd.cache && r.offset == 1 && r.length == 1 }) { c, _ in
+    .answering("TX-045", where: { _, r in r.type == Cmd.cache && r.offset == 1 && r.length == 1 }) { c, _ in
       c.server.die()
       c.end()
     },

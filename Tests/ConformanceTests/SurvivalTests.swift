@@ -1,0 +1,132 @@
+import Glibc
+import NBDProtocol
+import SystemPackage
+import Testing
+
+@testable import NBDConformance
+
+/// The run goes on, and ends, whatever a server does.
+@Suite(.serialized) struct SurvivalTests {
+  /// A server that does the same to every client.
+  private final class Brute: Target {
+    let act: @Sendable (Int32) -> Void
+    var connections = 0
+    /// Connections that it takes.
+    let most: Int
+
+    init(most: Int = .max, _ act: @escaping @Sendable (Int32) -> Void) {
+      self.most = most
+      self.act = act
+    }
+
+    var name: String { "brute" }
+    var hasServerForEachConnection: Bool { false }
+    var tcpPort: UInt16? { nil }
+    func terminate() -> Bool { false }
+    func takeCrash() -> String? { nil }
+    func shutDown() {}
+
+    func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
+      connections += 1
+      guard connections <= most else { throw .disconnected("refused") }
+      var ends: [Int32] = [-1, -1]
+      guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+        throw .system(Errno(rawValue: errno), doing: "socketpair")
+      }
+      let (ours, theirs) = (ends[0], ends[1])
+      _ = fcntl(theirs, F_SETFL, O_NONBLOCK)
+      try POSIXThread.startDetached("a brute") { [act] in
+        act(ours)
+        close(ours)
+      }
+      return OwnedDescriptor(theirs)
+    }
+  }
+
+  private static func say(_ socket: Int32, _ bytes: [UInt8]) -> Bool {
+    bytes.withUnsafeBytes { send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) } == bytes.count
+  }
+
+  /// Waits until the client has gone.
+  private static func listen(_ socket: Int32) {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    while recv(socket, &bytes, bytes.count, 0) > 0 {}
+  }
+
+  /// Runs on a thread of its own, as it blocks.
+  private func verdicts(_ ids: [String], _ make: @escaping @Sendable () -> any Target) async -> [String: Result] {
+    await withCheckedContinuation { continuation in
+      _ = try? POSIXThread.startDetached("a test") {
+        var settings = Settings()
+        settings.timeout = 100
+        settings.quiet = 5
+        settings.idle = 5
+        settings.checkLimit = 2000
+        let checks = Suite.all.filter { ids.contains($0.id) }
+        let results = (try? Runner(make(), settings: settings, writes: true).run(checks)) ?? []
+        continuation.resume(returning: Dictionary(uniqueKeysWithValues: results.map { ($0.id, $0) }))
+      }
+    }
+  }
+
+  @Test func aServerThatSaysNothing() async {
+    let results = await verdicts(["HS-001", "TX-030"]) { Brute { Self.listen($0) } }
+    #expect(results["HS-001"]?.verdict == .fail)
+    #expect(results["HS-001"]?.found.contains("stopped accepting connections") ?? false)
+  }
+
+  @Test func aServerThatHangsUpAtOnce() async {
+    let results = await verdicts(["HS-001", "HS-002"]) { Brute { _ in } }
+    #expect(results["HS-001"]?.verdict == .fail)
+  }
+
+  @Test func aServerThatTalksWithoutEnd() async {
+    let results = await verdicts(["HS-003", "OPT-001", "OPT-019", "TX-030"]) {
+      Brute { socket in
+        let piece = [UInt8](repeating: 0x41, count: 65536)
+        while Self.say(socket, piece) {}
+      }
+    }
+    #expect(results["HS-003"]?.verdict == .fail)
+    #expect(results["OPT-019"]?.verdict == .fail || results["OPT-019"]?.verdict == .skip)
+  }
+
+  @Test func aListWithoutEnd() async {
+    let results = await verdicts(["OPT-019"]) {
+      Brute { socket in
+        guard Self.say(socket, ascii("NBDMAGICIHAVEOPT") + [0, 3]) else { return }
+        let reply = OutgoingReply(option: 3, type: 2, data: [0, 0, 0, 1, 97]).bytes
+        while Self.say(socket, reply) {}
+      }
+    }
+    #expect(results["OPT-019"]?.verdict == .fail)
+    #expect(results["OPT-019"]?.found.contains("no end") ?? false)
+  }
+
+  @Test func aReplyOfFourGibibytes() async {
+    let results = await verdicts(["OPT-019"]) {
+      Brute { socket in
+        guard Self.say(socket, ascii("NBDMAGICIHAVEOPT") + [0, 3]) else { return }
+        _ = Self.say(socket, be(0x0003_e889_0455_65a9 as UInt64) + be(UInt32(3)) + be(UInt32(2)) + be(UInt32.max))
+        Self.listen(socket)
+      }
+    }
+    #expect(results["OPT-019"]?.verdict == .fail)
+  }
+
+  @Test func aServerThatDiesIsNamedWithTheCheckThatItDidNotSurvive() async {
+    // The survey makes eight connections, the first check the ninth.
+    let results = await verdicts(["HS-001", "HS-002", "TX-030"]) {
+      Brute(most: 9) { socket in _ = Self.say(socket, ascii("NBDMAGICIHAVEOPT") + [0, 3]) }
+    }
+    #expect(results["HS-001"]?.verdict == .pass)
+    #expect(results["HS-002"]?.found == "the server stopped accepting connections after HS-002")
+    #expect(results["TX-030"]?.verdict == .skip)
+    #expect(results["TX-030"]?.found == "the server stopped accepting connections after HS-002")
+  }
+
+  @Test func nobodyToConnectToIsNoReport() async {
+    let results = await verdicts(["HS-001"]) { Brute(most: 0) { _ in } }
+    #expect(results.isEmpty)
+  }
+}
