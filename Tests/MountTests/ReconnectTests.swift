@@ -55,8 +55,10 @@ extension MountTests {
         let source = try await Pattern.file("source", size: mib, in: directory)
         try await withServer(kind, in: directory) { server in
           try await client.mount(server, options: ["--cache", "none"], in: directory) { mount in
-            try await mount.succeed(["dd", "if=\(source)", "of=\(mount.file)", "bs=4k", "conv=notrunc"])
-            try await server.crash()
+            // It keeps the file open, because close flushes.
+            try await withWriter(of: source, on: mount) { _ in
+              try await server.crash()
+            }
             try await withServer(kind, at: server.endpoint, in: directory) { _ in
               try await mount.succeed(["cmp", "-n", "\(mib)", source, mount.file])
               #expect(mount.process.stderr.contains("writes again that it had answered"), "\(mount.process.stderr)")

@@ -278,6 +278,27 @@ struct ClientReconnectTests {
     }
   }
 
+  // Nobody reconnects: a loss is told, and the other connection goes on.
+  @Test func aLossIsToldWhereNobodyReconnects() async throws {
+    let server = try ScriptedServer { connection in
+      if connection.number == 0 { _ = connection.request() } else { connection.serve() }
+    }
+    let isTold = Moment()
+    try await onThread {
+      var reconnecting = ConnectionSet.Reconnecting()
+      reconnecting.window = 0
+      reconnecting.report = { event in
+        if case .lost(_, alive: 1, of: 2, isWaiting: false) = event { isTold.happened() }
+      }
+      let opened = try Opener(server.endpoint, HandshakeRequest(exportName: "")).openAll(wanted: 2)
+      let set = try ConnectionSet(opened.connections, Reactor.Timing(), reconnecting)
+      for _ in 0..<3 { try set.perform(Operation(.flush, token: Token(.mailbox, 0))) }
+      #expect(isTold.wait())
+      try set.perform(Operation(.flush, token: Token(.mailbox, 0)))
+      set.stop()
+    }
+  }
+
   // Rule 11, with requests of many threads, and a server that is lost again and again.
   @Test(arguments: [1, 3]) func nothingIsLostOfManyRequestsWhileConnectionsBreak(connections: Int) async throws {
     let server = try ScriptedServer { connection in

@@ -8,6 +8,7 @@ package final class ConnectionSet: Sendable {
   package let gate: RangeGate
   private let link: Link
   private let reconnector: Reconnector?
+  private let logNews = Semaphore()
 
   /// What is done about connections that are lost.
   package struct Reconnecting: Sendable {
@@ -36,7 +37,7 @@ package final class ConnectionSet: Sendable {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
     gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
-    link = try Self.link(reconnecting, first.export)
+    link = try Self.link(reconnecting, first.export, logNews)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
     for connection in connections {
@@ -53,14 +54,18 @@ package final class ConnectionSet: Sendable {
       throw error
     }
     self.reactors = reactors
-    if let log = link.log { try LogKeeper(log, self).start() }
+    guard let log = link.log else { return }
+    do { try LogKeeper(log, logNews, self).start() } catch {
+      stop()
+      throw error
+    }
   }
 
-  private static func link(_ how: Reconnecting, _ export: Export) throws(NBDError) -> Link {
+  private static func link(_ how: Reconnecting, _ export: Export, _ news: Semaphore) throws(NBDError) -> Link {
     let mayWait = !how.ways.isEmpty && how.window != 0
     // Where the server has no flush, a reply is all there is.
     let isLogged = mayWait && how.log > 0 && !how.isReadOnly && !export.isReadOnly && export.flags.contains(.sendFlush)
-    return Link(mayWait: mayWait, log: isLogged ? try WriteLog(capacity: how.log) : nil)
+    return Link(mayWait: mayWait, log: isLogged ? try WriteLog(capacity: how.log, hasNews: { news.signal() }) : nil)
   }
 
   /// Nothing is begun any more.
@@ -184,7 +189,7 @@ package final class ConnectionSet: Sendable {
   /// The same, without waiting.
   package func requestStop() {
     reconnector?.end()
-    link.log?.news.signal()
+    logNews.signal()
     for reactor in reactors { reactor.requestStop() }
   }
 

@@ -57,11 +57,13 @@ final class Reconnector: Sendable {
       switch recovery.withLock({ $0.next(at: now) }) {
       case .rest: link.news.wait()
       case .wait(let until): link.news.wait(milliseconds: Int((until - min(now, until)) / 1_000_000 + 1))
+      // Nobody reconnects: what is lost has been said.
+      case .connect where ways.isEmpty: link.news.wait()
       case .connect(let way): connect(way, &log)
       case .giveUp:
         let error = log.lastError ?? .disconnected("there is no connection to the server")
         link.fail(error, reactors)
-        report(.failed(error, after: log.outage(now)))
+        if !ways.isEmpty { report(.failed(error, after: log.outage(now))) }
       }
     }
   }

@@ -65,7 +65,7 @@ package struct PendingOperation: ~Copyable {
   var isLeft: Bool { passage.load(ordering: .acquiring) == Self.isLeft }
 
   /// Whoever waits for it is gone, though it has passed the gate.
-  func leave() { passage.compareExchange(expected: Self.hasPassed, desired: Self.isLeft, ordering: .acquiringAndReleasing) }
+  func leave() { _ = passage.compareExchange(expected: Self.hasPassed, desired: Self.isLeft, ordering: .acquiringAndReleasing) }
 
   /// Has it end without being sent. False where it has passed the gate: then it goes on.
   func drop() -> Bool {

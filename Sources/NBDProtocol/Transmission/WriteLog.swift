@@ -58,12 +58,14 @@ package final class WriteLog: Sendable {
   private let isWanting = Atomic<Bool>(false)
   private let hasFailed = Atomic<Bool>(false)
   private let flushWanted = Atomic<Bool>(false)
-  /// Signalled when the first entry comes in, and when a flush is wanted.
-  let news = Semaphore()
+  private let hasNews: @Sendable () -> Void
 
-  /// - Parameter capacity: bytes; rounded up to 1 MiB.
+  /// - Parameters:
+  ///   - capacity: bytes; rounded up to 1 MiB.
+  ///   - hasNews: called when the first entry comes in, and when a flush is wanted; it must not wait.
   /// - Throws: ``NBDError/system(_:doing:)``: there is not so much memory.
-  package init(capacity: Int) throws(NBDError) {
+  package init(capacity: Int, hasNews: @escaping @Sendable () -> Void = {}) throws(NBDError) {
+    self.hasNews = hasNews
     let capacity = max(((capacity + (1 << 20) - 1) >> 20) << 20, 1 << 20)
     // Each operation takes the smallest cost, and the one at the ring's end makes two entries.
     let count = 2 * (capacity / Self.smallestCost) + 2
@@ -166,7 +168,7 @@ package final class WriteLog: Sendable {
 
   private func wantFlush() {
     guard !flushWanted.exchange(true, ordering: .relaxed) else { return }
-    news.signal()
+    hasNews()
   }
 
   /// A flush is worth sending at once.
@@ -193,7 +195,7 @@ package final class WriteLog: Sendable {
       command: operation.command, flags: operation.flags.subtracting([.fua, .fastZero]), offset: operation.offset + UInt64(start),
       length: length, payload: payload, cost: cost, isReady: isReady)
     rings.end += 1
-    if isFirst { news.signal() }
+    if isFirst { hasNews() }
   }
 
   /// Up to two places, because a payload may go around the ring's end.
