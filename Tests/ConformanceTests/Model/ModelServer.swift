@@ -35,7 +35,7 @@ final class ModelServer: Target, @unchecked Sendable {
 
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
     if violation?.mistakes.contains(.servesOne) ?? false {
-      state.withLock { for socket in $0.serving { shutdown(socket, Int32(SHUT_RDWR)) } }
+      state.withLock { for socket in $0.open { shutdown(socket, Int32(SHUT_RDWR)) } }
     }
     var ends: [Int32] = [-1, -1]
     guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
