@@ -105,6 +105,7 @@ struct FakeServer: ~Copyable {
       while let event = try machine.next() {
         switch event {
         case .completed(let completion): count += completion.outcome.isSuccess ? 1 : 0
+        case .returned: preconditionFailure("the server does not go away")
         case .needsBuffer(let command, _, _): machine.provide(buffer: payload, for: command)
         }
       }
