@@ -45,13 +45,15 @@ struct FakeServer: ~Copyable {
 
   /// Takes the machine's output: the turn's one send.
   @inline(__always)
-  mutating func send(payloadBytes: Int) {
-    let stride = (isExtended ? RequestHeader.extendedSize : RequestHeader.compactSize) + payloadBytes
+  mutating func send() {
+    let stride = isExtended ? RequestHeader.extendedSize : RequestHeader.compactSize
     while !machine.output.isEmpty {
       let count = machine.output.fill(vectors)
       var sent = 0
       for vector in vectors.prefix(count) {
-        guard let base = vector.iov_base else { continue }
+        sent += vector.iov_len
+        // Payloads come in vectors of their own, and are all the same one.
+        guard let base = vector.iov_base, base != payload else { continue }
         var position = 0
         while position < vector.iov_len {
           requests[requestCount] = (
@@ -61,7 +63,6 @@ struct FakeServer: ~Copyable {
           requestCount += 1
           position += stride
         }
-        sent += vector.iov_len
       }
       machine.sent(sent)
     }

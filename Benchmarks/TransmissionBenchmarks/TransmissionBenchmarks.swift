@@ -41,7 +41,7 @@ private func submit(_ server: inout FakeServer, _ command: Command, _ length: In
 private func roundTrips(_ server: inout FakeServer, _ command: Command, _ length: Int) {
   for _ in 0..<(operations / depth) {
     submit(&server, command, length, depth, buffered: false)
-    server.send(payloadBytes: command == .write ? length : 0)
+    server.send()
     server.receive(dataBytes: command == .read ? length : 0)
     let completed = server.complete()
     precondition(completed == depth, "\(completed) of \(depth) operations ended well")
@@ -57,7 +57,7 @@ private func encodeReads(_ benchmark: Benchmark, _ replies: ReplyForm) {
     } else {
       measure(benchmark) { submit(&server, .read, smallRead, operations, buffered: false) }
     }
-    server.send(payloadBytes: 0)
+    server.send()
     server.receive(dataBytes: smallRead)
     precondition(server.complete() == operations)
   }
@@ -68,7 +68,7 @@ private func parseReads(_ benchmark: Benchmark, _ replies: ReplyForm, _ reply: F
   var server = FakeServer(replies, reply)
   for round in 0..<2 {
     submit(&server, .read, smallRead, operations, buffered: reply == .chunked)
-    server.send(payloadBytes: 0)
+    server.send()
     server.receive(dataBytes: smallRead)
     var completed = 0
     if round == 0 {
