@@ -167,7 +167,12 @@ extension MountTests {
     func theFirstConnectionIsTriedForAsLongAsAskedFor(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
         let kind = try disk(directory)
-        let endpoint = Endpoint.unix(path: directory / "late.sock")
+        let path = directory / "late.sock"
+        let endpoint = Endpoint.unix(path: path)
+        // Somebody who accepts and hangs up, so that the first attempt is known to have failed.
+        let listener = try UnixSocket.listen(on: path)
+        let accepted = OneShot<Int32>()
+        DispatchQueue.global().async { accepted.fire(accept(listener, nil, nil)) }
         try await withThrowingTaskGroup(of: Void.self) { group in
           group.addTask {
             try await withMount(
@@ -177,8 +182,10 @@ extension MountTests {
               _ = try await mount.unmount()
             }
           }
-          // For the first attempts to fail; where it is too short, one succeeds at once.
-          try await Task.sleep(for: .milliseconds(500))
+          let socket = await accepted.value(within: .seconds(20))
+          shutdown(listener, Int32(SHUT_RDWR))
+          for descriptor in [socket, listener] { if let descriptor { close(descriptor) } }
+          #expect(socket != nil)
           try await withServer(kind, at: endpoint, in: directory) { _ in try await group.waitForAll() }
         }
       }

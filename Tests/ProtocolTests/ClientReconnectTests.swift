@@ -28,6 +28,15 @@ struct ClientReconnectTests {
     }
   }
 
+  /// A server whose first connection answers `count` requests, takes one more, and is closed; the later ones are recorded.
+  private func server(answering count: Int, _ offer: ScriptedServer.Offer = .init(), _ record: Record) throws -> ScriptedServer {
+    try ScriptedServer(offer) { connection in
+      if connection.number > 0 { return record.serve(connection) }
+      for _ in 0..<count { connection.requests(1).forEach { connection.send(connection.answer($0)) } }
+      _ = connection.request()
+    }
+  }
+
   private func connect(
     _ server: ScriptedServer, connections: Int = 1, timeout: Duration? = .seconds(20), quiesce: Duration = .seconds(60),
     failover: [String] = []
@@ -66,11 +75,7 @@ struct ClientReconnectTests {
   // Rules 7 and 11: what was answered goes first, then a flush, then what is in doubt, then what is new.
   @Test func theWriteLogGoesBeforeWhatIsInDoubt() async throws {
     let record = Record()
-    let server = try ScriptedServer { connection in
-      if connection.number > 0 { return record.serve(connection) }
-      for _ in 0..<2 { connection.requests(1).forEach { connection.send(connection.answer($0)) } }
-      _ = connection.request()
-    }
+    let server = try server(answering: 2, record)
     try await onThread {
       let client = try connect(server)
       try client.write(pattern(512), at: 512)
@@ -88,11 +93,7 @@ struct ClientReconnectTests {
 
   @Test func whatWasFlushedIsNotSentAgain() async throws {
     let record = Record()
-    let server = try ScriptedServer { connection in
-      if connection.number > 0 { return record.serve(connection) }
-      for _ in 0..<2 { connection.requests(1).forEach { connection.send(connection.answer($0)) } }
-      _ = connection.request()
-    }
+    let server = try server(answering: 2, record)
     try await onThread {
       let client = try connect(server)
       try client.write(pattern(512), at: 512)
@@ -222,6 +223,16 @@ struct ClientReconnectTests {
     try await onThread {
       let client = try connect(server)
       #expect(try client.blockStatus(at: 0, length: 4096).map(\.length) == [4096])
+      client.close()
+    }
+  }
+
+  @Test func timesOfAnyLengthAreGood() async throws {
+    let record = Record()
+    let server = try server(answering: 0, record)
+    try await onThread {
+      let client = try connect(server, timeout: .seconds(Int64.max), quiesce: .seconds(Int64.max))
+      #expect(try client.read(at: 512, count: 512) == pattern(512, from: 512))
       client.close()
     }
   }

@@ -9,7 +9,7 @@ public enum UnixSocket {
   }
 
   /// Listens on `path`; the caller closes the descriptor.
-  static func listen(on path: String) throws -> Int32 {
+  public static func listen(on path: String) throws -> Int32 {
     try make("listen on", path) { bind($0, $1, $2) == 0 ? Glibc.listen($0, 8) : -1 }
   }
 

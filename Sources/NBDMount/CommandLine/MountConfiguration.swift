@@ -51,7 +51,7 @@ struct ServerPatience: Hashable, Sendable {
   /// For another connection when all are lost.
   var reconnecting = TimeSpan.seconds(120)
   /// For an answer, before the connection is given up.
-  var answer = TimeSpan(argument: "forever") ?? .seconds(0)
+  var answer = TimeSpan.forever
   /// For what a server was sent that was given up to have had its effect.
   var quiesce = TimeSpan.seconds(60)
   /// Bytes of written data that are kept until the server has made them durable.

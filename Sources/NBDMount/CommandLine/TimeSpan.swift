@@ -8,13 +8,15 @@ struct TimeSpan: Hashable, Sendable, ExpressibleByArgument {
   /// The longest: a year. More is as good as for ever, and sums of times must not overflow.
   private static let most = 365.0 * 24 * 3600
 
+  static let forever = TimeSpan(nanoseconds: nil)
+
   static func seconds(_ count: UInt64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000_000_000) }
 
   private init(nanoseconds: UInt64?) { self.nanoseconds = nanoseconds }
 
   init?(argument: String) {
     if argument == "forever" {
-      self.init(nanoseconds: nil)
+      self = .forever
       return
     }
     let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }

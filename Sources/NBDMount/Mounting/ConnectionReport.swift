@@ -5,8 +5,8 @@ import NBDProtocol
 /// Errors that programs see have their cause here, and so has a pause without errors.
 struct ConnectionReport: Sendable {
   let readiness: Readiness
-  /// Seconds, or nil for ever: how long requests wait for a server.
-  let window: UInt64?
+  /// How long requests wait for a server; nil is for ever.
+  let window: Duration?
   /// By number: where ``LinkEvent`` says that the server is now.
   let ways: [String]
 
@@ -33,7 +33,7 @@ struct ConnectionReport: Sendable {
   private func lastOne(_ isWaiting: Bool) -> String {
     guard isWaiting else { return "the connection to the server is lost, and every access that needs it fails" }
     return "the connection to the server is lost, and every access that needs it waits"
-      + (window.map { " for \($0) s" } ?? "")
+      + (window.map { " for \(text($0))" } ?? "")
   }
 
   private func say(_ line: String) {

@@ -32,7 +32,7 @@ struct MountRunner {
     let end = try EndOfService()
     termination.becomesMounted { end.request() }
     let report = ConnectionReport(
-      readiness: readiness, window: configuration.patience.reconnecting.nanoseconds.map { $0 / 1_000_000_000 },
+      readiness: readiness, window: configuration.patience.reconnecting.nanoseconds.map { .nanoseconds($0) },
       ways: ways.map { "\($0.endpoint.address)" })
     let mounted = try MountedExport(
       configuration, mountpoint, opened.connections, end, ways: ways, report: { report($0) })

@@ -98,11 +98,10 @@ public final class NBDClient: Sendable {
 }
 
 extension Duration {
-  /// Nanoseconds; negative is none, and too long to count the most.
+  /// Nanoseconds; negative is none, and a century the most, so that a time of the clock can be added.
   var wholeNanoseconds: UInt64 {
-    let (seconds, attoseconds) = components
-    guard seconds >= 0, attoseconds >= 0 else { return 0 }
-    let (nanoseconds, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
-    return overflow ? .max : nanoseconds &+ UInt64(attoseconds / 1_000_000_000)
+    let bounded = min(max(self, .zero), .seconds(100 * 365 * 24 * 3600))
+    let (seconds, attoseconds) = bounded.components
+    return UInt64(seconds) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
   }
 }

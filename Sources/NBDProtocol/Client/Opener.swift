@@ -18,16 +18,10 @@ package final class Opener: Sendable {
     try open(within: Limits.negotiationSeconds)
   }
 
-  /// Connects again, to an export that was open as `old`; a server that was started here and has ended is started anew.
-  ///
-  /// - Throws: ``NBDError/invalidArgument(_:)`` where what is there now cannot take its place; whatever else may pass.
-  package func reopen(like old: Export, isReadOnly: Bool) throws(NBDError) -> NegotiatedConnection {
+  /// Connects and negotiates again; a server that was started here and has ended is started anew.
+  package func reopen() throws(NBDError) -> NegotiatedConnection {
     try endpoint.restart()
-    let new = try open(connecting: Limits.reconnectSeconds, negotiating: Limits.renegotiationSeconds)
-    if let difference = new.export.difference(from: old, isReadOnly: isReadOnly) {
-      throw .invalidArgument("the server's export is not what it was: \(difference)")
-    }
-    return NegotiatedConnection(new, contextsAsIn: old)
+    return try open(connecting: Limits.reconnectSeconds, negotiating: Limits.renegotiationSeconds)
   }
 
   private func open(within seconds: Int) throws(NBDError) -> NegotiatedConnection {

@@ -9,8 +9,9 @@ import Synchronization
 ///
 /// Blocking is allowed here: nothing waits for this thread but requests that wait for the server.
 final class Reconnector: Sendable {
-  /// Milliseconds that the reactors may take to finish what they have, before a new connection is put off: one that lives may be slow.
-  private static let quietMilliseconds = 10_000
+  /// Milliseconds that the reactors may take to finish what they have, before a new connection is put off: one that lives may be slow,
+  /// and nobody begins anything meanwhile.
+  private static let quietMilliseconds = 1000
   /// Milliseconds in which losses count as one, where some connections live.
   private static let gatherMilliseconds = 20
 
@@ -108,7 +109,9 @@ final class Reconnector: Sendable {
 
   private func connect(_ way: Int, _ log: inout ConnectionLog) {
     do throws(NBDError) {
-      let connection = try ways[way].reopen(like: export, isReadOnly: isReadOnly)
+      let new = try ways[way].reopen()
+      if let difference = new.export.difference(from: export, isReadOnly: isReadOnly) { return refuse(difference, &log) }
+      let connection = NegotiatedConnection(taking: new, contextsAsIn: export)
       guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index) else { return }
       let alive = recovery.withLock { recovery in
         recovery.made(index, way: way)
@@ -122,14 +125,17 @@ final class Reconnector: Sendable {
     }
   }
 
+  /// What is there cannot take the place of what was lost: the end, where there is no other way to go on.
+  private func refuse(_ difference: String, _ log: inout ConnectionLog) {
+    let error = NBDError.disconnected("the server's export is not what it was: \(difference)")
+    guard recovery.withLock(\.alive) == 0, ways.count == 1 else { return failed(error, &log) }
+    link.fail(error, reactors)
+    report(.failed(error, after: log.outage(MonotonicClock.now)))
+    isEnding.store(true, ordering: .relaxed)
+  }
+
   private func failed(_ error: NBDError, _ log: inout ConnectionLog) {
     log.lastError = error
-    if case .invalidArgument = error, recovery.withLock(\.alive) == 0, ways.count == 1 {
-      link.fail(error, reactors)
-      report(.failed(error, after: log.outage(MonotonicClock.now)))
-      isEnding.store(true, ordering: .relaxed)
-      return
-    }
     recovery.withLock { $0.failed(at: MonotonicClock.now, random: .random(in: 0 ... .max)) }
     report(.attemptFailed(error))
   }
@@ -153,15 +159,4 @@ final class Reconnector: Sendable {
     reactors[index].give(ready)
     return resent
   }
-}
-
-/// What happens to the connections of an export.
-package enum LinkEvent: Hashable, Sendable {
-  /// `isWaiting`: requests wait for another connection, where there is none.
-  case lost(NBDError, alive: Int, of: Int, isWaiting: Bool)
-  /// `after`: since the first of them was lost; `way`: by number; `resent`: operations that had been answered, and were sent again.
-  case connected(alive: Int, of: Int, after: Duration, way: Int, resent: Int)
-  case attemptFailed(NBDError)
-  /// There will be no connection any more.
-  case failed(NBDError, after: Duration)
 }

@@ -25,13 +25,3 @@ extension Export {
     return nil
   }
 }
-
-extension NegotiatedConnection {
-  /// The same connection, whose metadata contexts are in the order in which `old` has them, by name: who asks for extents knows them by
-  /// their places. Numbers of contexts are good on their own connection only.
-  convenience init(_ new: NegotiatedConnection, contextsAsIn old: Export) {
-    var export = new.export
-    export.contexts = old.contexts.compactMap { new.export.context(named: $0.name) }
-    self.init(taking: new, export)
-  }
-}

@@ -71,31 +71,15 @@ enum Replay {
           descriptor, for: Int32(isSending ? POLLIN | POLLOUT : POLLIN), until: .after(milliseconds: Replay.silence))
       }
       guard isReady else { throw .timedOut("the server does not answer while the write log is sent again") }
-      if isSending { try send() }
-      try receive()
+      if isSending { try check(channel.send(&machine)) }
+      try check(channel.receive(&machine).result)
       try take()
     }
 
-    private mutating func send() throws(NBDError) {
-      let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 64) { vectors in
-        channel.send(vectors.baseAddress, count: machine.output.fill(vectors))
-      }
+    /// Whether bytes were moved or may be later; throws where they cannot be.
+    private func check(_ result: Channel.Result) throws(NBDError) {
       switch result {
-      case .moved(let count): machine.sent(count)
-      case .notNow, .ended: break
-      case .shortOfMemory: usleep(Channel.memoryNap)
-      case .broken(let error): throw .disconnected("the connection to the server broke: \(error)")
-      }
-    }
-
-    private mutating func receive() throws(NBDError) {
-      let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
-        guard let base = vectors.baseAddress else { return Channel.Result.notNow }
-        return channel.receive(base, count: machine.receiveVectors(base))
-      }
-      switch result {
-      case .moved(let count): machine.received(count)
-      case .notNow: break
+      case .moved, .notNow: return
       case .shortOfMemory: usleep(Channel.memoryNap)
       case .ended: throw .disconnected("the server closed the connection")
       case .broken(let error): throw .disconnected("the connection to the server broke: \(error)")
@@ -103,19 +87,19 @@ enum Replay {
     }
 
     private mutating func take() throws(NBDError) {
-      do {
-        while let event = try machine.next() {
-          switch event {
-          case .completed(let completion):
-            underWay[completion.token.value] = nil
-            if !completion.outcome.isSuccess { hasFailed = true }
-          case .returned: throw NBDError.disconnected("the server is shutting down")
-          case .needsBuffer: break
-          }
+      while let event = try next() {
+        switch event {
+        case .completed(let completion):
+          underWay[completion.token.value] = nil
+          if !completion.outcome.isSuccess { hasFailed = true }
+        case .returned: throw .disconnected("the server is shutting down")
+        case .needsBuffer: break
         }
-      } catch let violation as ProtocolViolation {
-        throw .violation(violation)
-      } catch let error as NBDError { throw error } catch { throw .disconnected("\(error)") }
+      }
+    }
+
+    private mutating func next() throws(NBDError) -> TransmissionMachine.Event? {
+      do { return try machine.next() } catch { throw .violation(error) }
     }
   }
 }

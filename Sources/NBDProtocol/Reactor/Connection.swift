@@ -139,14 +139,8 @@ package struct Connection: ~Copyable {
 
   /// Sends what the machine has to say, with one system call.
   mutating func send() -> Progress {
-    // Of at most 1024 bytes: a larger temporary allocation is one on the heap, for each send.
-    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 64) { vectors in
-      channel.send(vectors.baseAddress, count: machine.output.fill(vectors))
-    }
-    switch result {
-    case .moved(let count):
-      machine.sent(count)
-      return watchWritable() ?? .some
+    switch channel.send(&machine) {
+    case .moved: return watchWritable() ?? .some
     case .notNow: return watchWritable() ?? .none
     case .shortOfMemory:
       usleep(Channel.memoryNap)
@@ -173,18 +167,10 @@ package struct Connection: ~Copyable {
 
   /// Takes what has come, with one system call; the machine then has events.
   mutating func receive() -> Progress {
-    var room = 0
-    let result = withUnsafeTemporaryAllocation(of: IOVector.self, capacity: 2) { vectors in
-      guard let base = vectors.baseAddress else { return Channel.Result.notNow }
-      let count = machine.receiveVectors(base)
-      for index in 0..<count { room += base[index].iov_len }
-      return channel.receive(base, count: count)
-    }
+    let (result, isDrained) = channel.receive(&machine)
     switch result {
-    case .moved(let count):
-      // A stream that gave less than there was room for is empty.
-      if count < room { isReadable = false }
-      machine.received(count)
+    case .moved:
+      if isDrained { isReadable = false }
       receipts += 1
       return .some
     case .notNow:

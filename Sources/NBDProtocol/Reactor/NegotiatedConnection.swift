@@ -17,8 +17,11 @@ package final class NegotiatedConnection: Sendable {
     self.channel = Mutex(channel)
   }
 
-  /// Takes `other` over, with what is known of the export by now.
-  package init(taking other: NegotiatedConnection, _ export: Export) {
+  /// Takes `other` over, with its metadata contexts in the order in which `old` has them, by name: whoever asks for extents knows
+  /// them by their places. Numbers of contexts are good on their own connection only. Those that `old` has not are left out.
+  package init(taking other: NegotiatedConnection, contextsAsIn old: Export) {
+    var export = other.export
+    export.contexts = old.contexts.compactMap { other.export.context(named: $0.name) }
     self.export = export
     leftover = other.leftover
     notes = other.notes

@@ -152,11 +152,13 @@ package struct ReactorLoop: ~Copyable {
 
   mutating func drainEvents() {
     do {
+      var hasReturned = false
       while let event = try connection.machine.next() {
         switch event {
         case .completed(let completion):
           complete(completion)
         case .returned(let operation):
+          hasReturned = true
           noticeShutdown()
           giveBack(ReturnedOperation(operation: operation, fate: .unsent), outcome: .failed(.shutdown))
         case .needsBuffer(let command, let token, let length):
@@ -166,7 +168,7 @@ package struct ReactorLoop: ~Copyable {
       }
       noticeShutdown()
       if let error = connection.machine.takeErrorReply() { reactor.tell(error) }
-      resend()
+      if hasReturned { resend() }
       if let log = reactor.link.log, log.takeRoomNews() {
         for peer in peers { peer.mailbox.gateChanged() }
       }

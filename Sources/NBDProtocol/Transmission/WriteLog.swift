@@ -42,7 +42,7 @@ package final class WriteLog: Sendable {
   private struct Rings: @unchecked Sendable {
     let bytes: UnsafeMutableRawPointer
     let entries: UnsafeMutablePointer<Entry>
-    var firstByte = 0
+    /// Bytes of payload that were ever put in.
     var endByte = 0
     var first: UInt64 = 0
     var end: UInt64 = 0
@@ -218,9 +218,7 @@ package final class WriteLog: Sendable {
 
   private func drop(_ rings: inout Rings) {
     while rings.first < min(rings.settled, rings.end), rings.entries[place(rings.first)].isReady {
-      let entry = rings.entries[place(rings.first)]
-      if entry.payload != nil { rings.firstByte += Int(entry.length) }
-      used.subtract(entry.cost, ordering: .relaxed)
+      used.subtract(rings.entries[place(rings.first)].cost, ordering: .relaxed)
       rings.first += 1
     }
   }
