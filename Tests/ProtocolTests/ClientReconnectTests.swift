@@ -29,7 +29,7 @@ struct ClientReconnectTests {
   }
 
   /// A server whose first connection answers `count` requests, takes one more, and is closed; the later ones are recorded.
-  private func server(answering count: Int, _ offer: ScriptedServer.Offer = .init(), _ record: Record) throws -> ScriptedServer {
+  private func server(answering count: Int, _ record: Record, _ offer: ScriptedServer.Offer = .init()) throws -> ScriptedServer {
     try ScriptedServer(offer) { connection in
       if connection.number > 0 { return record.serve(connection) }
       for _ in 0..<count { connection.requests(1).forEach { connection.send(connection.answer($0)) } }
