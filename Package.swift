@@ -42,7 +42,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
-    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "TestSupport"]),
+    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "CLinux", "TestSupport"]),
 
     // Each check of a server, against a server that obeys and one that breaks that rule.
     .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol"]),

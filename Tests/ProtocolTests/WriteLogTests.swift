@@ -1,3 +1,4 @@
+import CLinux
 import TestSupport
 import Testing
 
@@ -20,7 +21,7 @@ struct WriteLogTests {
   @discardableResult
   private func write(_ log: WriteLog, _ offset: UInt64, _ count: Int, _ byte: UInt8) -> Bool {
     guard log.reserve(UInt64(count), .write) else { return false }
-    log.record(operation(offset, buffer(count, byte)))
+    _ = log.record(operation(offset, buffer(count, byte)))
     return true
   }
 
@@ -45,7 +46,7 @@ struct WriteLogTests {
     let cut = log.position
     write(log, 700, 100, 3)
     #expect(log.reserve(50, .writeZeroes))
-    log.record(Operation(.writeZeroes, flags: [.noHole, .fastZero], offset: 720, length: 50, token: Token(.source, 0)))
+    _ = log.record(Operation(.writeZeroes, flags: [.noHole, .fastZero], offset: 720, length: 50, token: Token(.source, 0)))
     let disk = replayed(log, size: 2000)
     #expect(disk[499] == 1 && disk[500] == 2 && disk[700] == 3 && disk[720] == 0 && disk[770] == 3 && disk[800] == 2)
     log.flushed(upTo: cut)
@@ -114,6 +115,73 @@ struct WriteLogTests {
       durable.replaceSubrange(Int(entry.offset)..<Int(entry.offset + entry.length), with: bytes)
     }
     #expect(durable == model)
+  }
+
+  /// Small payloads, large ones in buffers of the log's own, large ones elsewhere; flushed in part, at any time: the buffers never
+  /// run out, no borrower's buffer is another's, and what was not flushed is there.
+  @Test(arguments: 1...4 as ClosedRange<UInt64>) func lentBuffersAreKeptAndReplaced(seed: UInt64) throws {
+    var random = SeededGenerator(seed)
+    let log = try WriteLog(capacity: 4 << 20)
+    var borrowed = (0..<5).compactMap { _ in log.lend() }
+    var model = zeros(4 << 20)
+    var cuts: [UInt64] = []
+    var kept = 0
+    for step in 0..<3000 {
+      let byte = UInt8(truncatingIfNeeded: step)
+      let isLarge = step % 5 == 0
+      let count = Int.random(in: isLarge ? 400_000...(1 << 20) : 1...70_000, using: &random)
+      let offset = Int.random(in: 0...(model.count - count), using: &random)
+      while !log.reserve(UInt64(count), .write) { log.flushed(upTo: log.position) }
+      let index = Int.random(in: borrowed.indices, using: &random)
+      let own = buffer(count, byte)
+      let isLent = isLarge && step % 3 != 0
+      if isLent { borrowed[index].initializeMemory(as: UInt8.self, repeating: byte, count: count) }
+      let write = Operation(
+        .write, offset: UInt64(offset), length: UInt64(count), buffer: isLent ? borrowed[index] : own.start,
+        token: Token(.source, 0))
+      if let other = log.record(write) {
+        #expect(isLent && count > WriteLog.largestKept / 2 && !borrowed.contains(other))
+        borrowed[index] = other
+        kept += 1
+      } else {
+        #expect(!isLent || count <= WriteLog.largestKept / 2)
+      }
+      // The borrower's again, whatever was in it.
+      borrowed[index].initializeMemory(as: UInt8.self, repeating: 0xee, count: 1000)
+      model.replaceSubrange(offset..<offset + count, with: [UInt8](repeating: byte, count: count))
+      cuts.append(log.position)
+      if step % 11 == 0 { log.flushed(upTo: cuts[Int.random(in: cuts.indices, using: &random)]) }
+      if step % 250 == 0 { try expectTheNewestIsThere(log, model) }
+    }
+    #expect(kept > 200)
+    #expect((0..<100).filter { _ in log.lend() != nil }.count == 64 - 5, "as many as are for that")
+  }
+
+  /// What is in the log, written over what was flushed: each byte of it that is the newest is the model's.
+  private func expectTheNewestIsThere(_ log: WriteLog, _ model: [UInt8]) throws {
+    var disk = model
+    log.forEach { entry in
+      guard let payload = entry.payload else { return }
+      disk.withUnsafeMutableBytes {
+        $0.baseAddress?.advanced(by: Int(entry.offset)).copyMemory(from: payload, byteCount: Int(entry.length))
+      }
+    }
+    #expect(disk == model)
+  }
+
+  @Test func copiesPastTheCachesAreWholeAtAnyPlace() {
+    let source = buffer(300, 0)
+    source.fill((0..<300).map { UInt8(truncatingIfNeeded: $0 * 7) })
+    for start in 0..<33 {
+      for count in [0, 1, 7, 15, 16, 17, 31, 32, 33, 64, 200] {
+        var target = [UInt8](repeating: 0xaa, count: 300)
+        target.withUnsafeMutableBytes { clinux_copy_uncached($0.baseAddress?.advanced(by: start), source.start + start / 2, count) }
+        let expected =
+          [UInt8](repeating: 0xaa, count: start) + (0..<count).map { UInt8(truncatingIfNeeded: ($0 + start / 2) * 7) }
+          + [UInt8](repeating: 0xaa, count: 300 - start - count)
+        #expect(target == expected, "\(count) bytes at \(start)")
+      }
+    }
   }
 
   // MARK: In the machine

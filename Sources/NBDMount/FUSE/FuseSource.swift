@@ -45,12 +45,15 @@ final class FuseSource: RequestSource {
   /// - Parameters:
   ///   - session: of a clone of the device; nobody else may use it.
   ///   - budget: bytes of data in flight; see ``RequestBuffers``.
-  init(_ engine: ReactorEngine, _ session: FuseSession, _ handler: RequestHandler, budget: Int) throws(NBDError) {
+  ///   - log: what keeps large writes.
+  init(
+    _ engine: ReactorEngine, _ session: FuseSession, _ handler: RequestHandler, budget: Int, _ log: WriteLog?
+  ) throws(NBDError) {
     self.engine = engine
     self.session = session
     self.handler = handler
     device = session.descriptor
-    buffers = try RequestBuffers(largest: Int(handler.options.maxWrite), budget: budget)
+    buffers = try RequestBuffers(largest: Int(handler.options.maxWrite), budget: budget, log)
     incoming = buffers.takeLarge()
     sink = .allocate(byteCount: Self.largestUnbuffered, alignment: 16)
   }
@@ -218,6 +221,7 @@ final class FuseSource: RequestSource {
 
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
+    if let other = completion.replacement { slot.pointee.buffer?.start = other }
     let isWithoutData = slot.pointee.hasNoMemory && completion.outcome.isSuccess
     proceed(
       completion.token, isWithoutData ? .failed(.noMemory) : completion.outcome, &loop, extents: extents,

@@ -33,9 +33,11 @@ final class ReactorEngine: Sendable {
 
   /// The source of one reactor, to be bound to that reactor's thread.
   ///
-  /// - Parameter clone: the session of a clone of the device, for this source alone.
-  func makeSource(_ clone: FuseSession, _ handler: RequestHandler) throws(NBDError) -> FuseSource {
-    try FuseSource(self, clone, handler, budget: Self.budget / reactors)
+  /// - Parameters:
+  ///   - clone: the session of a clone of the device, for this source alone.
+  ///   - log: what keeps large writes.
+  func makeSource(_ clone: FuseSession, _ handler: RequestHandler, _ log: WriteLog? = nil) throws(NBDError) -> FuseSource {
+    try FuseSource(self, clone, handler, budget: Self.budget / reactors, log)
   }
 
   /// There are no more requests. `error`: 0 where the mount is gone, or the errno for which they cannot be read.

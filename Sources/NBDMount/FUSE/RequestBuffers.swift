@@ -11,11 +11,12 @@ import SystemPackage
 ///
 /// In front of each is a page of room, where the header of the answer goes. A request is read to ``DeviceWire/writeRequest``
 /// bytes before its start, so that the payload of a write begins where the buffer does: the kernel then copies page to page,
-/// instead of each page to the ends of two. Whose each of them is, and until when: Docs/memory.md.
+/// instead of each page to the ends of two. Where there is a ``WriteLog``, large buffers are lent by it, so that it need not copy
+/// large writes: it keeps the buffer and gives another one. Whose each of them is, and until when: Docs/memory.md.
 struct RequestBuffers: ~Copyable {
   /// Memory that a request has in use.
   struct Buffer {
-    let start: UnsafeMutableRawPointer
+    var start: UnsafeMutableRawPointer
     /// Bytes of data that it is for, of one in the pool; 0 for a large one.
     let pooled: Int
     /// See ``RequestBuffers/disown(_:)``.
@@ -28,7 +29,17 @@ struct RequestBuffers: ~Copyable {
 
   /// Bytes of the largest request's payload.
   let largest: Int
-  private let memory: UnsafeMutableRawPointer
+  /// Where the large buffers are that did not come from the pool, in place of a disowned one.
+  private struct Places {
+    let own: Range<UnsafeMutableRawPointer>
+    let lent: Range<UnsafeMutableRawPointer>?
+
+    func isPooled(_ start: UnsafeMutableRawPointer) -> Bool { !own.contains(start) && lent?.contains(start) != true }
+  }
+
+  /// Whose large buffers some are; it stays as long as they are used.
+  private let lender: WriteLog?
+  private let places: Places
   private let count: Int
   private var large: [UnsafeMutableRawPointer] = []
   private var pool: BufferPool
@@ -42,31 +53,36 @@ struct RequestBuffers: ~Copyable {
   /// - Parameters:
   ///   - largest: bytes of the largest payload; rounded up to pages, and to what the kernel wants for its other requests.
   ///   - budget: bytes in flight, of each of the two kinds; raised to two of the largest requests.
+  ///   - log: that lends large buffers; they are then of the size that it keeps.
   /// - Throws: ``NBDError/system(_:doing:)``: there is not so much memory.
-  init(largest: Int, budget: Int) throws(NBDError) {
+  init(largest: Int, budget: Int, _ log: WriteLog? = nil) throws(NBDError) {
     let largest = max((largest + Self.page - 1) / Self.page * Self.page, Int(FUSE_MIN_READ_BUFFER))
     let budget = max(budget, 2 * largest)
     // One is always there to read the next request to.
     let count = min(budget / largest, RequestSlots.capacity) + 1
+    lender = largest == WriteLog.largestKept && Self.page <= WriteLog.headroom ? log : nil
+    while large.count < count, let start = lender?.lend() { large.append(start) }
     let stride = Self.page + largest
+    let bytes = (count - large.count) * stride
     var allocated: UnsafeMutableRawPointer?
     // Not aligned_alloc, whose size has to be a multiple of the alignment.
-    guard posix_memalign(&allocated, Self.hugePage, count * stride) == 0, let memory = allocated else {
-      throw .system(.noMemory, doing: "cannot have \(count * stride) bytes for requests")
+    guard posix_memalign(&allocated, Self.hugePage, max(bytes, 1)) == 0, let memory = allocated else {
+      throw .system(.noMemory, doing: "cannot have \(bytes) bytes for requests")
     }
     self.largest = largest
     self.count = count
-    self.memory = memory
-    madvise(memory, count * stride, MADV_HUGEPAGE)
-    large = (0..<count).reversed().map { memory + $0 * stride + Self.page }
+    places = Places(own: memory..<(memory + bytes), lent: lender?.memory)
+    madvise(memory, bytes, MADV_HUGEPAGE)
+    for index in 0..<(count - large.count) { large.append(memory + index * stride + Self.page) }
+    large.reverse()
     pool = BufferPool(limit: budget, headroom: Self.page)
     pooledRoom = budget
     disownedRoom = budget
   }
 
   deinit {
-    for start in large where !own.contains(start) { munmap(start - Self.page, pool.cost(largest)) }
-    free(memory)
+    for start in large where places.isPooled(start) { munmap(start - Self.page, pool.cost(largest)) }
+    free(places.own.lowerBound)
   }
 
   /// Whatever the next request is, there is memory for it.
@@ -104,7 +120,7 @@ struct RequestBuffers: ~Copyable {
         disownedRoom += pool.cost(largest)
         surplus += 1
       }
-      while surplus > 0, let index = large.lastIndex(where: { [own] in !own.contains($0) }) {
+      while surplus > 0, let index = large.lastIndex(where: places.isPooled) {
         pool.give(large.remove(at: index), largest)
         surplus -= 1
       }
@@ -130,9 +146,6 @@ struct RequestBuffers: ~Copyable {
     disownedRoom -= cost
     buffer.isDisowned = true
   }
-
-  /// Where the large buffers are that did not come from the pool, in place of a disowned one.
-  private var own: Range<UnsafeMutableRawPointer> { memory..<(memory + count * (Self.page + largest)) }
 
   /// Whether a write of `length` bytes should keep the large buffer that it was read to, rather than be copied to one of
   /// its own size. Small ones may take half of them.

@@ -51,8 +51,8 @@ struct MountedExport: Sendable {
     reconnecting.ways = ways
     reconnecting.window = configuration.patience.reconnecting.nanoseconds
     reconnecting.isReadOnly = file.layout.isReadOnly
-    reconnecting.log = configuration.patience.writeLog
     reconnecting.report = report
+    try reconnecting.keepLog(of: configuration.patience.writeLog, for: opened[0].export)
     let timing = Self.timing(configuration)
     switch configuration.engine {
     case .threads:
@@ -72,7 +72,7 @@ struct MountedExport: Sendable {
       let session = try FuseSession(handler, arguments: arguments)
       try session.mount(at: mountpoint.path)
       var made: [FuseSource] = []
-      for _ in opened { made.append(try engine.makeSource(session.clone(), handler)) }
+      for _ in opened { made.append(try engine.makeSource(session.clone(), handler, reconnecting.log)) }
       // SAFETY: each is used by its reactor's thread alone, from here on.
       nonisolated(unsafe) let sources = made
       connections = try ConnectionSet(opened, timing, reconnecting) { index in

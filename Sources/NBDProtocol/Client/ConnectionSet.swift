@@ -8,7 +8,6 @@ package final class ConnectionSet: Sendable {
   package let gate: RangeGate
   private let link: Link
   private let reconnector: Reconnector?
-  private let logNews = Semaphore()
 
   /// What is done about connections that are lost.
   package struct Reconnecting: Sendable {
@@ -18,12 +17,23 @@ package final class ConnectionSet: Sendable {
     package var window: UInt64?
     /// Nobody writes to the export.
     package var isReadOnly = false
-    /// Bytes of the ``WriteLog``; 0 for none.
-    package var log = 0
+    /// What was answered and is not durable; see ``keepLog(of:for:)``.
+    package private(set) var log: WriteLog?
     /// Told what happens, on a thread that may not be kept for long.
     package var report: (@Sendable (LinkEvent) -> Void)?
 
     package init() {}
+
+    /// Has what is written kept until it is durable, where somebody reconnects, and where the server has a flush: else a reply is
+    /// all there is. To be called when the rest is as it shall be.
+    ///
+    /// - Parameter capacity: bytes; 0 for none.
+    package mutating func keepLog(of capacity: Int, for export: Export) throws(NBDError) {
+      guard mayWait, capacity > 0, !isReadOnly, !export.isReadOnly, export.flags.contains(.sendFlush) else { return }
+      log = try WriteLog(capacity: capacity)
+    }
+
+    fileprivate var mayWait: Bool { !ways.isEmpty && window != 0 }
   }
 
   /// Starts a reactor for each of `connections`, of which there is at least one.
@@ -37,7 +47,7 @@ package final class ConnectionSet: Sendable {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
     gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
-    link = try Self.link(reconnecting, first.export, logNews)
+    link = Link(mayWait: reconnecting.mayWait, log: reconnecting.log)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
     for connection in connections {
@@ -55,17 +65,10 @@ package final class ConnectionSet: Sendable {
     }
     self.reactors = reactors
     guard let log = link.log else { return }
-    do { try LogKeeper(log, logNews, self).start() } catch {
+    do { try LogKeeper(log, self).start() } catch {
       stop()
       throw error
     }
-  }
-
-  private static func link(_ how: Reconnecting, _ export: Export, _ news: Semaphore) throws(NBDError) -> Link {
-    let mayWait = !how.ways.isEmpty && how.window != 0
-    // Where the server has no flush, a reply is all there is.
-    let isLogged = mayWait && how.log > 0 && !how.isReadOnly && !export.isReadOnly && export.flags.contains(.sendFlush)
-    return Link(mayWait: mayWait, log: isLogged ? try WriteLog(capacity: how.log, hasNews: { news.signal() }) : nil)
   }
 
   /// Nothing is begun any more.
@@ -189,7 +192,7 @@ package final class ConnectionSet: Sendable {
   /// The same, without waiting.
   package func requestStop() {
     reconnector?.end()
-    logNews.signal()
+    link.log?.news.signal()
     for reactor in reactors { reactor.requestStop() }
   }
 

@@ -7,13 +7,10 @@ struct LogKeeper: Sendable {
   private static let patience = 5000
 
   private let log: WriteLog
-  private let news: Semaphore
   private let connections: ConnectionSet
 
-  /// - Parameter news: signalled when the log has some, and at the end.
-  init(_ log: WriteLog, _ news: Semaphore, _ connections: ConnectionSet) {
+  init(_ log: WriteLog, _ connections: ConnectionSet) {
     self.log = log
-    self.news = news
     self.connections = connections
   }
 
@@ -22,12 +19,12 @@ struct LogKeeper: Sendable {
   private func run() {
     while !connections.isEnding {
       if log.isEmpty {
-        news.wait()
+        log.news.wait()
         continue
       }
       let deadline = Deadline.after(milliseconds: Self.patience)
       while !log.wantsFlush, !connections.isEnding, !deadline.hasPassed {
-        news.wait(milliseconds: Int(deadline.pollTimeout))
+        log.news.wait(milliseconds: Int(deadline.pollTimeout))
       }
       guard !log.isEmpty, !connections.isEnding else { continue }
       let (outcome, _) = connections.run(Operation(.flush, token: Token(.mailbox, 0)))

@@ -68,7 +68,6 @@ public final class NBDClient: Sendable {
     notes = opened.notes
     var reconnecting = ConnectionSet.Reconnecting()
     reconnecting.window = configuration.reconnectTimeout.map(\.wholeNanoseconds)
-    reconnecting.log = configuration.writeLog
     if reconnecting.window != 0 {
       reconnecting.ways = endpoint.canReconnect ? [Opener(endpoint, request)] : []
       for text in configuration.failover {
@@ -78,6 +77,7 @@ public final class NBDClient: Sendable {
         reconnecting.ways.append(Opener(try ServerEndpoint(uri), other))
       }
     }
+    try reconnecting.keepLog(of: configuration.writeLog, for: export)
     var timing = Reactor.Timing()
     timing.quiesce = configuration.quiesce.wholeNanoseconds
     connections = try ConnectionSet(opened.connections, timing, reconnecting)

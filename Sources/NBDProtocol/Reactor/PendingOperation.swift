@@ -22,6 +22,8 @@ package struct PendingOperation: ~Copyable {
   package var outcome = Outcome.connectionLost
   /// Block status only; one array for each of the export's contexts.
   package var extents: [[Extent]] = []
+  /// See ``Completion/replacement``.
+  var replacement: UnsafeMutableRawPointer?
   /// The link of the mailbox, and then of the reactor's backlog.
   var next: UnsafeMutablePointer<PendingOperation>?
   var waiter: Waiter

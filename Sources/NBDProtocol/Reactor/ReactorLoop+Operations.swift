@@ -89,7 +89,8 @@ extension ReactorLoop {
   private mutating func takeBack(_ pending: UnsafeMutablePointer<PendingOperation>) {
     handedOut -= 1
     if case .reactor(_, let token) = pending.pointee.waiter {
-      let completion = Completion(token: token, outcome: pending.pointee.outcome, data: nil)
+      let completion = Completion(
+        token: token, outcome: pending.pointee.outcome, data: nil, replacement: pending.pointee.replacement)
       source?.complete(completion, extents: pending.pointee.extents, &self)
     }
     pending.deinitialize(count: 1)
@@ -109,6 +110,7 @@ extension ReactorLoop {
     case .mailbox:
       guard let pending = UnsafeMutablePointer<PendingOperation>(completion.token) else { return }
       if completion.hasExtents { pending.pointee.extents = connection.machine.takeExtents(completion.token) }
+      pending.pointee.replacement = completion.replacement
       deliver(pending, completion.outcome)
     case .reactor: break
     }

@@ -60,6 +60,8 @@ package struct Completion {
   package var data: UnsafeMutableRawPointer?
   /// A successful block status: ``TransmissionMachine/takeExtents(_:)`` has its extents.
   package var hasExtents = false
+  /// A successful write whose buffer, which it had lent, the ``WriteLog`` keeps: the one that its submitter has from now on.
+  package var replacement: UnsafeMutableRawPointer?
 
   /// Bytes in front of ``data`` that are free: the size of the shortest reply header.
   package static let headerRoom = 16

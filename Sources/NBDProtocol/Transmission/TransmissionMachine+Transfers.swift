@@ -97,21 +97,27 @@ extension TransmissionMachine {
       refused.append(transfer.original)
       return nil
     }
-    return Completion(token: transfer.operation.token, outcome: noted(transfer), data: nil)
+    return end(transfer)
   }
 
-  /// How a transfer has ended, after the log was told.
-  private func noted(_ transfer: Transfer) -> Outcome {
+  /// A transfer has ended: the log is told.
+  private func end(_ transfer: Transfer) -> Completion {
     let outcome: Outcome = transfer.error.rawValue == 0 ? .success : .failed(transfer.error)
-    guard let log else { return outcome }
+    var completion = Completion(token: transfer.operation.token, outcome: outcome, data: nil)
+    guard let log else { return completion }
     let operation = transfer.original
     if operation.command.mutates, log.admits(operation.length, operation.command) {
-      if outcome.isSuccess { log.record(operation) } else { log.unreserve(operation.length, operation.command) }
+      if outcome.isSuccess {
+        completion.replacement = log.record(operation)
+      } else {
+        log.unreserve(operation.length, operation.command)
+      }
     }
-    guard transfer.stage == .flushing else { return outcome }
+    guard transfer.stage == .flushing else { return completion }
     log.flushed(upTo: transfer.cut)
     // What the log has lost, a flush that succeeds does not bring back.
-    return operation.command == .flush && outcome.isSuccess && log.takeLoss() ? .failed(.ioError) : outcome
+    if operation.command == .flush, outcome.isSuccess, log.takeLoss() { completion.outcome = .failed(.ioError) }
+    return completion
   }
 
   private var hasRoomForCommand: Bool { commands.freeCount > 0 && output.hasRoom }

@@ -277,8 +277,8 @@ package struct TransmissionMachine: ~Copyable {
     if slot.movesData { payload -= Int(slot.length) }
     commands.release(index)
     if slot.purpose == .whole, slot.error.rawValue == 0, slot.command != .blockStatus {
-      if slot.command.mutates, let log { log.record(slot.operation) }
-      return Completion(token: slot.token, outcome: .success, data: data)
+      let replacement = slot.command.mutates ? log?.record(slot.operation) : nil
+      return Completion(token: slot.token, outcome: .success, data: data, replacement: replacement)
     }
     return completeRarely(index, slot)
   }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -14,10 +15,11 @@ import Synchronization
 /// cache makes writers wait. ``LogKeeper`` sends that flush, at half full or after some seconds. An operation that is larger than
 /// half of the log is not recorded: a flush is then part of it.
 ///
-/// The memory is a ring of payloads and a ring of entries, of a fixed size, taken from the system as it is used. Any thread may
-/// call any of this.
+/// Small payloads are copied; one that fills most of a buffer that was lent for it is kept in it, and whoever wrote it has another
+/// one from then on: see ``LogBuffers``. The memory is of a fixed size, and taken from the system as it is used. Any thread may call
+/// any of this.
 package final class WriteLog: Sendable {
-  /// An operation that was answered, or a part of one whose payload goes around the ring's end.
+  /// An operation that was answered, or a part of one whose payload lies in several places.
   package struct Entry {
     package var command: Command
     package var flags: CommandFlags
@@ -25,10 +27,12 @@ package final class WriteLog: Sendable {
     package var length: UInt64
     /// Of a write: where its payload is.
     package var payload: UnsafeMutableRawPointer?
+    /// Which buffer that is in.
+    fileprivate var buffer = 0
     /// Room that is free when it is dropped.
     fileprivate var cost: Int
     /// The payload is there.
-    fileprivate var isReady: Bool
+    fileprivate var isReady = true
   }
 
   /// Bytes that an entry takes at least, so that their number is bounded too.
@@ -36,14 +40,11 @@ package final class WriteLog: Sendable {
   /// A payload above this size, in bytes, is copied without the lock.
   private static let largestLockedCopy = 64 << 10
 
-  /// The two rings. Positions count from the beginning: the places are those modulo the capacity.
+  /// What the lock guards. Positions in the ring of entries count from the beginning: the places are those modulo the capacity.
   ///
-  /// Safe to share: the memory behind it is written by whoever has the lock, or by the one that has made an entry that is not ready.
-  private struct Rings: @unchecked Sendable {
-    let bytes: UnsafeMutableRawPointer
-    let entries: UnsafeMutablePointer<Entry>
-    /// Bytes of payload that were ever put in.
-    var endByte = 0
+  /// Safe to share: nothing else points to it.
+  private struct State: @unchecked Sendable {
+    var buffers: LogBuffers
     var first: UInt64 = 0
     var end: UInt64 = 0
     /// What was put in before that position is durable, or lost.
@@ -53,36 +54,33 @@ package final class WriteLog: Sendable {
   /// Bytes.
   package let capacity: Int
   private let entryCapacity: UInt64
-  private let rings: Mutex<Rings>
+  /// The ring of entries. An entry that is not ready, and the payload of it, is its maker's; all else is whoever's has the lock.
+  private nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
+  private let state: Mutex<State>
   private let used = Atomic<Int>(0)
   private let isWanting = Atomic<Bool>(false)
   private let hasFailed = Atomic<Bool>(false)
   private let flushWanted = Atomic<Bool>(false)
-  private let hasNews: @Sendable () -> Void
+  /// Signalled when the first entry comes in, and when a flush is wanted.
+  let news = Semaphore()
 
-  /// - Parameters:
-  ///   - capacity: bytes; rounded up to 1 MiB.
-  ///   - hasNews: called when the first entry comes in, and when a flush is wanted; it must not wait.
+  /// - Parameter capacity: bytes; rounded up to 1 MiB.
   /// - Throws: ``NBDError/system(_:doing:)``: there is not so much memory.
-  package init(capacity: Int, hasNews: @escaping @Sendable () -> Void = {}) throws(NBDError) {
-    self.hasNews = hasNews
-    let capacity = max(((capacity + (1 << 20) - 1) >> 20) << 20, 1 << 20)
-    // Each operation takes the smallest cost, and the one at the ring's end makes two entries.
-    let count = 2 * (capacity / Self.smallestCost) + 2
-    let size = capacity + count * MemoryLayout<Entry>.stride
-    guard let memory = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
-      memory != MAP_FAILED
-    else { throw .system(.noMemory, doing: "cannot have \(capacity) bytes for the write log") }
-    self.capacity = capacity
+  package init(capacity: Int) throws(NBDError) {
+    let unit = LogBuffers.size
+    self.capacity = max((capacity + unit - 1) / unit * unit, unit)
+    // Each operation takes the smallest cost, and the one at a buffer's end makes two entries.
+    let count = 2 * (self.capacity / Self.smallestCost) + 2
     entryCapacity = UInt64(count)
-    let rings = Rings(
-      bytes: memory, entries: (memory + capacity).bindMemory(to: Entry.self, capacity: count))
-    self.rings = Mutex(rings)
+    let buffers = try LogBuffers(capacity: self.capacity)
+    memory = buffers.range
+    state = Mutex(State(buffers: buffers))
+    entries = .allocate(capacity: count)
   }
 
   deinit {
-    let size = capacity + Int(entryCapacity) * MemoryLayout<Entry>.stride
-    rings.withLock { _ = munmap($0.bytes, size) }
+    state.withLock { $0.buffers.deallocate() }
+    entries.deallocate()
   }
 
   // MARK: Operations
@@ -91,9 +89,26 @@ package final class WriteLog: Sendable {
   @inline(__always)
   func admits(_ length: UInt64, _ command: Command) -> Bool { command != .write || length <= UInt64(capacity / 2) }
 
+  /// A payload that may have a whole buffer takes all of it.
   private func cost(_ length: UInt64, _ command: Command) -> Int {
-    command == .write ? max(Int(length), Self.smallestCost) : Self.smallestCost
+    guard command == .write else { return Self.smallestCost }
+    return mayBeKept(Int(length)) ? LogBuffers.size : max(Int(length), Self.smallestCost)
   }
+
+  private func mayBeKept(_ length: Int) -> Bool { length > LogBuffers.size / 2 && length <= LogBuffers.size }
+
+  /// A buffer for payloads of up to ``largestKept`` bytes, for as long as the log lives, with ``headroom`` bytes in front of it that
+  /// are the borrower's too. Whoever writes from its start may get another one for it: ``Completion/replacement``. Nil where there is
+  /// none left.
+  package func lend() -> UnsafeMutableRawPointer? {
+    let address = state.withLock { UInt(bitPattern: $0.buffers.lend()) }
+    return UnsafeMutableRawPointer(bitPattern: address)
+  }
+
+  /// Where what is lent lies.
+  package nonisolated(unsafe) let memory: Range<UnsafeMutableRawPointer>
+  package static var largestKept: Int { LogBuffers.size }
+  package static var headroom: Int { LogBuffers.headroom }
 
   /// Takes room for an operation that is to be sent. False where there is none: then a flush is on its way, after which
   /// ``takeRoomNews()`` says so.
@@ -112,44 +127,55 @@ package final class WriteLog: Sendable {
   func unreserve(_ length: UInt64, _ command: Command) { used.subtract(cost(length, command), ordering: .relaxed) }
 
   /// The operation, for which room was reserved, was answered with success. To be called before anybody learns of that.
-  func record(_ given: Operation) {
+  ///
+  /// - Returns: where its buffer was lent and is kept, the one that its submitter has instead.
+  func record(_ given: Operation) -> UnsafeMutableRawPointer? {
     // SAFETY: the payload is its submitter's, who waits.
     nonisolated(unsafe) let operation = given
     let count = operation.command == .write ? Int(operation.length) : 0
     guard let source = operation.buffer, count > 0 else {
       let cost = cost(operation.length, operation.command)
-      return rings.withLock { rings in
-        add(operation, 0, operation.length, nil, cost: cost, isReady: true, &rings)
-      }
+      state.withLock { state in add(Entry(operation, cost: cost), &state) }
+      return nil
     }
-    guard count > Self.largestLockedCopy else {
-      return rings.withLock { rings in
-        for piece in allot(operation, count, isReady: true, &rings) where piece.count > 0 {
-          piece.place.copyMemory(from: source + piece.start, byteCount: piece.count)
-        }
-      }
+    if mayBeKept(count), let other = keep(operation, source) { return other }
+    // The entries are there before their payloads are, for the sake of the order.
+    let isSmall = count <= Self.largestLockedCopy
+    let added = state.withLock { state in
+      let added = add(operation, count, isReady: isSmall, &state)
+      if isSmall { copy(source, to: added) }
+      return added
     }
-    let (pieces, last) = rings.withLock { rings in (allot(operation, count, isReady: false, &rings), rings.end) }
-    for piece in pieces where piece.count > 0 {
-      piece.place.copyMemory(from: source + piece.start, byteCount: piece.count)
+    if isSmall { return nil }
+    copy(source, to: added)
+    state.withLock { state in
+      for position in added { entries[place(position)].isReady = true }
+      drop(&state)
     }
-    rings.withLock { rings in
-      for position in (last - UInt64(pieces.used))..<last { rings.entries[place(position)].isReady = true }
-      drop(&rings)
+    return nil
+  }
+
+  private func keep(_ given: Operation, _ source: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    nonisolated(unsafe) let (operation, source) = (given, source)
+    let address = state.withLock { state -> UInt? in
+      guard let (kept, other) = state.buffers.keep(source) else { return nil }
+      add(Entry(operation, payload: source, buffer: kept, cost: LogBuffers.size), &state)
+      return UInt(bitPattern: other)
     }
+    return address.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
   }
 
   // MARK: Flushes
 
   /// A flush that is sent now covers what was put in before this position.
-  var position: UInt64 { rings.withLock { $0.end } }
+  var position: UInt64 { state.withLock { $0.end } }
 
   /// A flush that covers what was put in before `position` has ended, well or not: then what it covers is lost, and whoever asks for
   /// a flush is told.
   func flushed(upTo position: UInt64) {
-    rings.withLock { rings in
-      rings.settled = max(rings.settled, position)
-      drop(&rings)
+    state.withLock { state in
+      state.settled = max(state.settled, position)
+      drop(&state)
     }
     flushWanted.store(false, ordering: .relaxed)
     if used.load(ordering: .relaxed) > capacity / 2 { wantFlush() }
@@ -168,7 +194,7 @@ package final class WriteLog: Sendable {
 
   private func wantFlush() {
     guard !flushWanted.exchange(true, ordering: .relaxed) else { return }
-    hasNews()
+    news.signal()
   }
 
   /// A flush is worth sending at once.
@@ -176,74 +202,64 @@ package final class WriteLog: Sendable {
 
   // MARK: Entries
 
-  package var isEmpty: Bool { rings.withLock { $0.first == $0.end } }
+  package var isEmpty: Bool { state.withLock { $0.first == $0.end } }
 
   /// Calls `body` with each entry, oldest first. Nothing may be in flight meanwhile.
   func forEach<Failure: Error>(_ body: (Entry) throws(Failure) -> Void) throws(Failure) {
-    let rings = rings.withLock { $0 }
-    for position in rings.first..<rings.end { try body(rings.entries[place(position)]) }
+    let state = state.withLock { $0 }
+    for position in state.first..<state.end { try body(entries[place(position)]) }
   }
 
   private func place(_ position: UInt64) -> Int { Int(position % entryCapacity) }
 
-  private func add(
-    _ operation: Operation, _ start: Int, _ length: UInt64, _ payload: UnsafeMutableRawPointer?, cost: Int, isReady: Bool,
-    _ rings: inout Rings
-  ) {
-    let isFirst = rings.first == rings.end
-    rings.entries[place(rings.end)] = Entry(
-      command: operation.command, flags: operation.flags.subtracting([.fua, .fastZero]), offset: operation.offset + UInt64(start),
-      length: length, payload: payload, cost: cost, isReady: isReady)
-    rings.end += 1
-    if isFirst { hasNews() }
+  private func add(_ entry: Entry, _ state: inout State) {
+    let isFirst = state.first == state.end
+    entries[place(state.end)] = entry
+    state.end += 1
+    if isFirst { news.signal() }
   }
 
-  /// Up to two places, because a payload may go around the ring's end.
-  private func allot(_ operation: Operation, _ count: Int, isReady: Bool, _ rings: inout Rings) -> Pieces {
-    var pieces = Pieces()
+  /// Adds entries for the payload of a write, one for each place that it goes to. Returns their positions.
+  private func add(_ operation: Operation, _ count: Int, isReady: Bool, _ state: inout State) -> Range<UInt64> {
+    let first = state.end
     var start = 0
     var cost = cost(operation.length, operation.command)
     while start < count {
-      let at = rings.endByte % capacity
-      let length = min(count - start, capacity - at)
-      let place = rings.bytes + at
-      add(operation, start, UInt64(length), place, cost: cost, isReady: isReady, &rings)
-      pieces.append(Piece(place: place, start: start, count: length))
-      rings.endByte += length
-      start += length
+      let place = state.buffers.place(count - start)
+      var entry = Entry(operation, payload: place.start, buffer: place.buffer, cost: cost)
+      entry.offset += UInt64(start)
+      entry.length = UInt64(place.count)
+      entry.isReady = isReady
+      add(entry, &state)
+      start += place.count
       cost = 0
     }
-    return pieces
+    return first..<state.end
   }
 
-  private func drop(_ rings: inout Rings) {
-    while rings.first < min(rings.settled, rings.end), rings.entries[place(rings.first)].isReady {
-      used.subtract(rings.entries[place(rings.first)].cost, ordering: .relaxed)
-      rings.first += 1
+  private func copy(_ payload: UnsafeMutableRawPointer, to positions: Range<UInt64>) {
+    var rest = payload
+    for position in positions {
+      let entry = entries[place(position)]
+      clinux_copy_uncached(entry.payload, rest, Int(entry.length))
+      rest += Int(entry.length)
+    }
+  }
+
+  private func drop(_ state: inout State) {
+    while state.first < min(state.settled, state.end), entries[place(state.first)].isReady {
+      let entry = entries[place(state.first)]
+      if entry.payload != nil { state.buffers.drop(entry.buffer) }
+      used.subtract(entry.cost, ordering: .relaxed)
+      state.first += 1
     }
   }
 }
 
-/// A part of a payload: from `start` of it, at `place` in the ring, where only its maker writes.
-private struct Piece: @unchecked Sendable {
-  var place: UnsafeMutableRawPointer
-  var start: Int
-  var count: Int
-}
-
-/// One or two of them, without an allocation.
-private struct Pieces: Sequence, IteratorProtocol, Sendable {
-  private var first: Piece?
-  private var second: Piece?
-  private(set) var used = 0
-
-  mutating func append(_ piece: Piece) {
-    if used == 0 { first = piece } else { second = piece }
-    used += 1
-  }
-
-  mutating func next() -> Piece? {
-    defer { (first, second) = (second, nil) }
-    return first
+extension WriteLog.Entry {
+  fileprivate init(_ operation: Operation, payload: UnsafeMutableRawPointer? = nil, buffer: Int = 0, cost: Int) {
+    self.init(
+      command: operation.command, flags: operation.flags.subtracting([.fua, .fastZero]), offset: operation.offset,
+      length: operation.length, payload: payload, buffer: buffer, cost: cost)
   }
 }
