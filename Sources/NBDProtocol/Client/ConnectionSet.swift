@@ -8,6 +8,7 @@ package final class ConnectionSet: Sendable {
   package let gate: RangeGate
   private let link: Link
   private let reconnector: Reconnector?
+  private let logNews: Semaphore
 
   /// What is done about connections that are lost.
   package struct Reconnecting: Sendable {
@@ -19,6 +20,8 @@ package final class ConnectionSet: Sendable {
     package var isReadOnly = false
     /// What was answered and is not durable; see ``keepLog(of:for:)``.
     package private(set) var log: WriteLog?
+    /// Signalled when that has news.
+    fileprivate let logNews = Semaphore()
     /// Told what happens, on a thread that may not be kept for long.
     package var report: (@Sendable (LinkEvent) -> Void)?
 
@@ -30,7 +33,7 @@ package final class ConnectionSet: Sendable {
     /// - Parameter capacity: bytes; 0 for none.
     package mutating func keepLog(of capacity: Int, for export: Export) throws(NBDError) {
       guard mayWait, capacity > 0, !isReadOnly, !export.isReadOnly, export.flags.contains(.sendFlush) else { return }
-      log = try WriteLog(capacity: capacity)
+      log = try WriteLog(capacity: capacity) { [logNews] in logNews.signal() }
     }
 
     fileprivate var mayWait: Bool { !ways.isEmpty && window != 0 }
@@ -47,6 +50,7 @@ package final class ConnectionSet: Sendable {
     guard let first = connections.first else { throw .invalidArgument("there is no connection to drive") }
     export = first.export
     gate = RangeGate(minimumBlock: first.export.blockSizes.minimum)
+    logNews = reconnecting.logNews
     link = Link(mayWait: reconnecting.mayWait, log: reconnecting.log)
     var reactors: [Reactor] = []
     // With its own export each, because numbers of metadata contexts are good on their own connection only.
@@ -65,7 +69,7 @@ package final class ConnectionSet: Sendable {
     }
     self.reactors = reactors
     guard let log = link.log else { return }
-    do { try LogKeeper(log, self).start() } catch {
+    do { try LogKeeper(log, logNews, self).start() } catch {
       stop()
       throw error
     }
@@ -192,7 +196,7 @@ package final class ConnectionSet: Sendable {
   /// The same, without waiting.
   package func requestStop() {
     reconnector?.end()
-    link.log?.news.signal()
+    logNews.signal()
     for reactor in reactors { reactor.requestStop() }
   }
 

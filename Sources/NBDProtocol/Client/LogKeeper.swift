@@ -7,10 +7,13 @@ struct LogKeeper: Sendable {
   private static let patience = 5000
 
   private let log: WriteLog
+  private let news: Semaphore
   private let connections: ConnectionSet
 
-  init(_ log: WriteLog, _ connections: ConnectionSet) {
+  /// - Parameter news: signalled when the log has some, and at the end.
+  init(_ log: WriteLog, _ news: Semaphore, _ connections: ConnectionSet) {
     self.log = log
+    self.news = news
     self.connections = connections
   }
 
@@ -19,12 +22,12 @@ struct LogKeeper: Sendable {
   private func run() {
     while !connections.isEnding {
       if log.isEmpty {
-        log.news.wait()
+        news.wait()
         continue
       }
       let deadline = Deadline.after(milliseconds: Self.patience)
       while !log.wantsFlush, !connections.isEnding, !deadline.hasPassed {
-        log.news.wait(milliseconds: Int(deadline.pollTimeout))
+        news.wait(milliseconds: Int(deadline.pollTimeout))
       }
       guard !log.isEmpty, !connections.isEnding else { continue }
       let (outcome, _) = connections.run(Operation(.flush, token: Token(.mailbox, 0)))

@@ -61,12 +61,14 @@ package final class WriteLog: Sendable {
   private let isWanting = Atomic<Bool>(false)
   private let hasFailed = Atomic<Bool>(false)
   private let flushWanted = Atomic<Bool>(false)
-  /// Signalled when the first entry comes in, and when a flush is wanted.
-  let news = Semaphore()
+  private let hasNews: @Sendable () -> Void
 
-  /// - Parameter capacity: bytes; rounded up to 1 MiB.
+  /// - Parameters:
+  ///   - capacity: bytes; rounded up to 1 MiB.
+  ///   - hasNews: called when the first entry comes in, and when a flush is wanted; it must not wait.
   /// - Throws: ``NBDError/system(_:doing:)``: there is not so much memory.
-  package init(capacity: Int) throws(NBDError) {
+  package init(capacity: Int, hasNews: @escaping @Sendable () -> Void = {}) throws(NBDError) {
+    self.hasNews = hasNews
     let unit = LogBuffers.size
     self.capacity = max((capacity + unit - 1) / unit * unit, unit)
     // Each operation takes the smallest cost, and the one at a buffer's end makes two entries.
@@ -194,7 +196,7 @@ package final class WriteLog: Sendable {
 
   private func wantFlush() {
     guard !flushWanted.exchange(true, ordering: .relaxed) else { return }
-    news.signal()
+    hasNews()
   }
 
   /// A flush is worth sending at once.
@@ -216,7 +218,7 @@ package final class WriteLog: Sendable {
     let isFirst = state.first == state.end
     entries[place(state.end)] = entry
     state.end += 1
-    if isFirst { news.signal() }
+    if isFirst { hasNews() }
   }
 
   /// Adds entries for the payload of a write, one for each place that it goes to. Returns their positions.
