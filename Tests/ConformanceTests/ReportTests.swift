@@ -81,4 +81,25 @@ import Testing
       #expect(clause.explanation.contains(clause.probe), "\(clause.id)")
     }
   }
+
+  @Test func anExplanationReadsItsProbe() throws {
+    let write = try #require(Catalogue.clause("TX-025"))
+    #expect(write.notation.contains { $0.hasPrefix("ENOSPC is NBD_ENOSPC, 28") })
+    #expect(write.notation.contains { $0.hasPrefix("[HD]") })
+    #expect(!write.notation.contains { $0.hasPrefix("OPT(") || $0.hasPrefix("cflags") || $0.hasPrefix("EPERM") })
+    #expect(write.layouts.contains { $0.hasPrefix("request ") } && !write.layouts.contains { $0.hasPrefix("option ") })
+    let contexts = try #require(Catalogue.clause("MC-025"))
+    #expect(contexts.layouts.contains { $0.hasPrefix("contexts ") } && contexts.notation.contains { $0.hasPrefix("OPT(n,data)") })
+    // The list of contexts is not the list of exports.
+    #expect(Catalogue.clause("MC-014")?.reason.contains("context calls a hole") ?? false)
+    #expect(Catalogue.clause("OPT-019")?.reason.contains("what there is to mount") ?? false)
+  }
+
+  @Test func aReadingThatAClauseNamesIsQuoted() throws {
+    let disconnect = try #require(Catalogue.clause("TX-031"))
+    #expect(disconnect.explanation.contains("Ambiguity A8  DISC"))
+    #expect(Catalogue.ambiguities(of: disconnect).count == 1)
+    let licensed = try #require(Catalogue.clauses.first { $0.letsServerDisconnect })
+    #expect(Catalogue.ambiguities(of: licensed).contains { $0.hasPrefix("A36 ") })
+  }
 }

@@ -54,4 +54,14 @@ package enum Catalogue {
 
   /// The clause with that id, in any case of letters.
   package static func clause(_ id: String) -> Clause? { byID[id.uppercased()] }
+
+  /// Places of the specification that can be read in several ways, with the reading chosen: those that the clause names, such
+  /// as A8, or that every clause shares whose probe breaks a rule for clients (A1, A36).
+  package static func ambiguities(of clause: Clause) -> [String] {
+    let words = Set((clause.text + " " + clause.probe).split { !$0.isLetter && !$0.isNumber }.map { String($0) })
+    return textAmbiguities.split(separator: "\n").map { String($0) }.filter { line in
+      let name = String(line.prefix { $0 != " " })
+      return words.contains(name) || clause.letsServerDisconnect && ["A1", "A36"].contains(name)
+    }
+  }
 }

@@ -62,7 +62,8 @@ package struct Comparison {
       <style>
       body { font: 14px/1.4 sans-serif; margin: 1em } table { border-collapse: collapse }
       td, th { border: 1px solid #ccc; padding: 3px 6px; text-align: left; vertical-align: top } small { color: #666 }
-      .phase th { background: #eee } .pass { background: #dfd } .warn { background: #ffc } .fail { background: #fcc } .skip { color: #888 }
+      .phase th { background: #eee } .pass { background: #dfd } .warn { background: #ffc } .fail { background: #fcc }
+      .skip { color: #888 }
       thead th { position: sticky; top: 0; background: #fff } pre { font-size: 12px; max-width: 60em; overflow: auto }
       summary { cursor: pointer }
       </style></head><body>

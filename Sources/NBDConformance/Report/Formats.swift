@@ -19,13 +19,16 @@ extension Report {
   /// JUnit's XML. A warning is a pass with words.
   var junit: String {
     let cases = results.map { result in
-      let head = "  <testcase classname=\"\(Self.escaped(result.phase))\" name=\"\(result.id)\" time=\"\(Self.twoDecimals(result.seconds))\""
+      let head =
+        "  <testcase classname=\"\(Self.escaped(result.phase))\" name=\"\(result.id)\" time=\"\(Self.twoDecimals(result.seconds))\""
       let words = Self.escaped("expected \(result.expected); found \(result.found)")
       switch result.verdict {
       case .pass: return head + "/>"
       case .skip: return head + "><skipped message=\"\(Self.escaped(result.found))\"/></testcase>"
       case .warn: return head + "><system-out>warning: \(words)</system-out></testcase>"
-      case .fail: return head + "><failure message=\"\(words)\">\(Self.escaped(result.conversation.joined(separator: "\n")))</failure></testcase>"
+      case .fail:
+        return head
+          + "><failure message=\"\(words)\">\(Self.escaped(result.conversation.joined(separator: "\n")))</failure></testcase>"
       }
     }
     return """

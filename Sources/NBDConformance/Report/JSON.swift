@@ -2,7 +2,11 @@ import NBDProtocol
 
 /// JSON, as much of it as reports are made of: written, and read again to compare.
 enum JSON: Hashable {
-  case null, bool(Bool), number(Double), string(String), array([JSON])
+  case null
+  case bool(Bool)
+  case number(Double)
+  case string(String)
+  case array([JSON])
   /// In the order in which they are written.
   case object([Member])
 
@@ -45,7 +49,8 @@ extension Report {
         ("verdict", result.verdict.rawValue), ("expected", result.expected), ("found", result.found),
       ].map { "\(JSON.quoted($0)): \(JSON.quoted($1))" }
       let conversation = result.conversation.map { "\n      \(JSON.quoted($0))" }.joined(separator: ",")
-      return "    {\(fields.joined(separator: ", ")), \"seconds\": \(Self.twoDecimals(result.seconds)),\n     \"conversation\": [\(conversation)]}"
+      let seconds = "\"seconds\": \(Self.twoDecimals(result.seconds))"
+      return "    {\(fields.joined(separator: ", ")), \(seconds),\n     \"conversation\": [\(conversation)]}"
     }
     return """
       {
@@ -62,10 +67,14 @@ extension Report {
 
   /// A report that was written as JSON; nil where `bytes` are none.
   package init?(json bytes: [UInt8]) {
-    guard let value = JSONParser.parse(bytes), let server = value["server"]?.text, let checks = value["checks"]?.elements else { return nil }
+    guard let value = JSONParser.parse(bytes), let server = value["server"]?.text, let checks = value["checks"]?.elements else {
+      return nil
+    }
     self.init(server: server, export: value["export"]?.text ?? "", seconds: value["seconds"]?.number ?? 0, results: [])
     for check in checks {
-      guard let id = check["id"]?.text, let verdict = check["verdict"]?.text.flatMap(Result.Verdict.init(rawValue:)) else { return nil }
+      guard let id = check["id"]?.text, let verdict = check["verdict"]?.text.flatMap(Result.Verdict.init(rawValue:)) else {
+        return nil
+      }
       results.append(
         Result(
           id: id, verdict: verdict, expected: check["expected"]?.text ?? "", found: check["found"]?.text ?? "",
@@ -177,7 +186,8 @@ struct JSONParser {
     case UInt8(ascii: "b"): return [8]
     case UInt8(ascii: "f"): return [12]
     case UInt8(ascii: "u"):
-      guard position + 4 <= bytes.count, let code = UInt32(String(decoding: bytes[position..<(position + 4)], as: UTF8.self), radix: 16),
+      guard position + 4 <= bytes.count,
+        let code = UInt32(String(decoding: bytes[position..<(position + 4)], as: UTF8.self), radix: 16),
         let scalar = Unicode.Scalar(code)
       else { return nil }
       position += 4
