@@ -20,17 +20,25 @@ import Testing
     #expect(try configuration("conformance \(uri)").action == .run(server: .uri(uri), only: []))
     #expect(try configuration("conformance --tcp h 1").action == .run(server: .tcp(host: "h", port: 1), only: []))
     #expect(try configuration("conformance --unix /s").action == .run(server: .unix(path: "/s"), only: []))
-    #expect(try configuration("conformance [ nbdkit -v null ]").action == .run(server: .socketActivation(["nbdkit", "-v", "null"]), only: []))
-    #expect(try configuration("conformance --command nbdkit -s null").action == .run(server: .command(["nbdkit", "-s", "null"]), only: []))
+    #expect(
+      try configuration("conformance [ nbdkit -v null ]").action
+        == .run(server: .socketActivation(["nbdkit", "-v", "null"]), only: []))
+    #expect(
+      try configuration("conformance --command nbdkit -s null").action
+        == .run(server: .command(["nbdkit", "-s", "null"]), only: []))
   }
 
   @Test func optionsMayComeBeforeAndAfter() throws {
-    for line in ["conformance --write --strict --format json U:", "conformance U: --write --strict --format=json", "--write conformance --strict U: --form json"] {
+    for line in [
+      "conformance --write --strict --format json U:", "conformance U: --write --strict --format=json",
+      "--write conformance --strict U: --form json",
+    ] {
       let configuration = try configuration(line)
       #expect(configuration.writes && configuration.isStrict && configuration.format == .json, "\(line)")
     }
     #expect(try configuration("conformance --timeout 0.5 U:").timeout == 500)
-    #expect(try configuration("conformance --only option,TX-030 U:").action == .run(server: .uri("U:"), only: ["option", "TX-030"]))
+    #expect(
+      try configuration("conformance --only option,TX-030 U:").action == .run(server: .uri("U:"), only: ["option", "TX-030"]))
     #expect(try configuration("conformance --export disk --unix /s").exportName == "disk")
   }
 
@@ -49,7 +57,8 @@ import Testing
   @Test(arguments: [
     "conformance", "conformance --fd 3", "conformance --timeout 0 U:", "conformance --timeout x U:", "conformance --format yaml U:",
     "conformance --only nonsense U:", "conformance --explain XX-000", "conformance --compare", "conformance --list x",
-    "conformance --compare --list", "conformance --export a U:", "conformance --nonsense U:", "conformance --compare --format tap a.json",
+    "conformance --compare --list", "conformance --export a U:", "conformance --nonsense U:",
+    "conformance --compare --format tap a.json",
   ])
   func whatMakesNoSenseIsRefused(line: String) {
     guard case .refuseConformance(let text) = outcome(line) else { return #expect(Bool(false), "\(line): \(outcome(line))") }

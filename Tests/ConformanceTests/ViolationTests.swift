@@ -53,12 +53,39 @@ import Testing
     print("Violations: \(caught) of \(Violation.all.count) caught, \(exact) by their own check alone, in \(runs) checks run")
   }
 
+  /// What a server's threads race about shows on one connection in a few.
+  @Test func whatOneConnectionInTwoShowsIsFound() async throws {
+    let violation = Violation(
+      id: "TX-030",
+      request: { c, r in
+        guard r.type == Cmd.disconnect, c.server.count("disconnect") == 2 else { return false }
+        c.simple(r, 0)
+        c.end()
+        return true
+      })
+    let complaints = await inParallel([violation]) { violation in
+      Self.run(ModelServer(Offer.full, violation), ["TX-030"]).filter { $0.verdict != .pass }.map { "\($0.verdict) \($0.found)" }
+    }
+    #expect(complaints == ["fail 16 bytes"])
+  }
+
+  /// A server that drops its clients when it is told to end does so in the middle of a reply, whatever its machine is busy with.
+  @Test func aServerThatEndsAtOnceLeavesRequestsUnanswered() async throws {
+    let violation = Violation(id: "TX-068", mistakes: [.endsAtOnce])
+    let verdicts = await inParallel([violation]) { violation in
+      Self.run(ModelServer(Offer.full, violation), ["OPT-012", "TX-068"]).map { "\($0.id) \($0.verdict)" }
+    }
+    #expect(verdicts == ["OPT-012 warn", "TX-068 warn"])
+  }
+
   private static func run(_ server: ModelServer, _ only: [String]?, _ violation: Violation? = nil) -> [Result] {
     var settings = Settings()
     settings.timeout = 1500
     // Where a violation takes a moment, so does its check.
     settings.quiet = violation?.takesAMoment ?? false ? 300 : 10
     settings.idle = 20
+    settings.grace = 20
+    settings.attempts = 2
     let checks = Suite.all.filter { only?.contains($0.id) ?? true }
     let runner = Runner(server, settings: settings, exportName: Array("disk".utf8), writes: true)
     return (try? runner.run(checks)) ?? []

@@ -89,6 +89,12 @@ final class ByteStream {
     return true
   }
 
+  /// Whether the server hangs up within `milliseconds`. Nothing is received.
+  func isHungUp(within milliseconds: Int) -> Bool { poll(Self.hangup, milliseconds) }
+
+  /// `POLLRDHUP`, which the Glibc module lacks: the peer sends nothing more. Errors and resets are always reported.
+  private static let hangup: Int16 = 0x2000
+
   /// Nothing more is sent from here; the server sees the end.
   func endOutput() { channel.endOutput() }
 

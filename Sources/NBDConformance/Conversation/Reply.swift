@@ -35,7 +35,9 @@ struct Chunk: Hashable {
   /// What a context says: its number, and the descriptors.
   var status: (context: UInt32, extents: [StatusDescriptor])? {
     let isExtended = type == .blockStatusExtended
-    guard isExtended || type == .blockStatus, let header = StatusHeader(payload.span.bytes, extended: isExtended) else { return nil }
+    guard isExtended || type == .blockStatus, let header = StatusHeader(payload.span.bytes, extended: isExtended) else {
+      return nil
+    }
     var extents: [StatusDescriptor] = []
     let size = StatusDescriptor.size(extended: isExtended)
     var place = StatusHeader.size(extended: isExtended)

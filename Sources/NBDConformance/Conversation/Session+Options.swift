@@ -143,7 +143,8 @@ extension Session {
         }
         if answer.option != .listMetaContext, answer.option != .setMetaContext {
           book.note(
-            "EH-027", reply.type != .extendedHeadersRequired || form == .extended, "any other answer", "\(reply.type) to \(answer.option)",
+            "EH-027", reply.type != .extendedHeadersRequired || form == .extended, "any other answer",
+            "\(reply.type) to \(answer.option)",
             in: transcript)
         }
       } else if reply.type == .server {

@@ -28,7 +28,8 @@ extension Session {
     book.note("SR-007", chunk.flags & ~1 == 0, "no flag but DONE", hex(chunk.flags), in: t)
     switch chunk.type {
     case .none:
-      book.note("SR-008", size == 0 && chunk.flags & 1 == 1, "no payload, and DONE", "\(size) bytes, flags \(hex(chunk.flags))", in: t)
+      book.note(
+        "SR-008", size == 0 && chunk.flags & 1 == 1, "no payload, and DONE", "\(size) bytes, flags \(hex(chunk.flags))", in: t)
     case .offsetData:
       book.note("SR-009", size >= 9, "9 bytes or more", "\(size)", in: t)
       if let maximumPayload {
@@ -44,8 +45,10 @@ extension Session {
       if chunk.type.isError { note(error: chunk, request) }
     }
     guard request.isRead, let (offset, length) = chunk.content else { return }
-    let isInside = offset >= request.offset && offset - request.offset <= request.length && length <= request.length - (offset - request.offset)
-    book.note("SR-011", isInside, "content inside \(request.length) bytes at \(request.offset)", "\(length) bytes at \(offset)", in: t)
+    let isInside =
+      offset >= request.offset && offset - request.offset <= request.length && length <= request.length - (offset - request.offset)
+    book.note(
+      "SR-011", isInside, "content inside \(request.length) bytes at \(request.offset)", "\(length) bytes at \(offset)", in: t)
   }
 
   private func note(error chunk: Chunk, _ request: PendingRequest) {
@@ -133,15 +136,19 @@ extension Session {
     if errors.isEmpty {
       let sum = ranges.reduce(UInt64(0)) { $0 &+ $1.length }
       book.note(
-        "SR-013", sum >= request.length || overlap != nil, "content for all of \(request.length) bytes", "content for \(sum)", in: t)
+        "SR-013", sum >= request.length || overlap != nil, "content for all of \(request.length) bytes", "content for \(sum)", in: t
+      )
     }
     let end = request.offset &+ request.length
     let uneven = ranges.first {
-      ($0.offset % 512 != 0 && $0.offset != request.offset) || (($0.offset &+ $0.length) % 512 != 0 && $0.offset &+ $0.length != end)
+      ($0.offset % 512 != 0 && $0.offset != request.offset)
+        || (($0.offset &+ $0.length) % 512 != 0 && $0.offset &+ $0.length != end)
     }
-    book.note("SR-015", uneven == nil, "boundaries at multiples of 512", "\(uneven?.length ?? 0) bytes at \(uneven?.offset ?? 0)", in: t)
+    book.note(
+      "SR-015", uneven == nil, "boundaries at multiples of 512", "\(uneven?.length ?? 0) bytes at \(uneven?.offset ?? 0)", in: t)
     let most = max(4, request.length / 4096 + 2)
-    book.note("SR-016", reply.chunks.count <= most, "at most \(most) chunks for \(request.length) bytes", "\(reply.chunks.count)", in: t)
+    book.note(
+      "SR-016", reply.chunks.count <= most, "at most \(most) chunks for \(request.length) bytes", "\(reply.chunks.count)", in: t)
     if request.flags & CommandFlags.dontFragment.rawValue != 0 {
       book.note("SR-017", ranges.count <= 1, "at most one content chunk with DF", "\(ranges.count)", in: t)
     }
@@ -154,7 +161,9 @@ extension Session {
       let inside = reply.chunks.enumerated().filter { _, other in
         other.error?.offset.map { $0 >= offset && $0 - offset < length } ?? false
       }
-      book.note("SR-024", inside.allSatisfy { $0.offset > index }, "content before its error", "an error before its content", in: transcript)
+      book.note(
+        "SR-024", inside.allSatisfy { $0.offset > index }, "content before its error", "an error before its content", in: transcript
+      )
       book.note("SR-025", inside.count <= 1, "one error in each content chunk", "\(inside.count)", in: transcript)
       guard chunk.type == .offsetData, let place = inside.compactMap({ $0.element.error?.offset }).min() else { continue }
       let tail = chunk.payload.dropFirst(OffsetData.size + Int(place - offset))

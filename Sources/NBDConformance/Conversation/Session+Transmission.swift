@@ -48,7 +48,8 @@ extension Session {
     let size = form == .extended ? 32 : 28
     guard all.count >= size else { return [Field("bytes", all)] }
     return [
-      Field("magic", all[0..<4], form == .extended ? "extended request" : "request"), Field("flags", all[4..<6]), Field("type", all[6..<8]),
+      Field("magic", all[0..<4], form == .extended ? "extended request" : "request"), Field("flags", all[4..<6]),
+      Field("type", all[6..<8]),
       Field("cookie", all[8..<16]), Field("offset", all[16..<24]), Field("length", all[24..<size]),
     ] + (payload.isEmpty ? [] : [Field("payload", payload)])
   }
@@ -116,7 +117,9 @@ extension Session {
       found: "a reply with cookie \(hex(header.handle))")
   }
 
-  private func readSimple(_ header: ReplyHeader, _ cookie: UInt64, _ request: PendingRequest, _ head: [UInt8]) throws -> (UInt64, Reply) {
+  private func readSimple(_ header: ReplyHeader, _ cookie: UInt64, _ request: PendingRequest, _ head: [UInt8]) throws -> (
+    UInt64, Reply
+  ) {
     var reply = Reply(form: .simple, simpleError: header.error.rawValue)
     var fields = [
       Field("magic", head[0..<4], "simple reply"), Field("error", head[4..<8], reply.summary), Field("cookie", head[8..<16]),
@@ -129,14 +132,18 @@ extension Session {
     return (cookie, finish(cookie, reply))
   }
 
-  private func readChunk(_ header: ReplyHeader, _ cookie: UInt64, _ request: PendingRequest, _ head: [UInt8]) throws -> (UInt64, Reply)? {
+  private func readChunk(_ header: ReplyHeader, _ cookie: UInt64, _ request: PendingRequest, _ head: [UInt8]) throws -> (
+    UInt64, Reply
+  )? {
     guard header.length <= Self.mostPayload else {
       log(.received, "\(header.type) of \(header.length) bytes")
       throw Finding(kind: .broken, expected: "a chunk of at most \(Self.mostPayload) bytes", found: "\(header.length) bytes")
     }
     let payload = try receive(Int(header.length), "the payload of \(header.type)")
     let chunk = Chunk(type: header.type, flags: header.flags.rawValue, payload: payload)
-    let rest = header.form == .extended ? [Field("offset", head[16..<24]), Field("length", head[24..<32])] : [Field("length", head[16..<20])]
+    let rest =
+      header.form == .extended
+      ? [Field("offset", head[16..<24]), Field("length", head[24..<32])] : [Field("length", head[16..<20])]
     log(
       .received, "\(header.type)",
       [

@@ -9,6 +9,10 @@ package struct Settings: Sendable {
   package var quiet = 150
   /// Milliseconds that a connection is left idle, to see whether it stays.
   package var idle = 5000
+  /// Milliseconds in which a server that is told to end shows what it does about its clients.
+  package var grace = 2000
+  /// Connections on which is tried what a server's threads race about.
+  package var attempts = 32
   /// Milliseconds for one check in all.
   package var checkLimit = 30_000
 
@@ -69,7 +73,9 @@ final class Session {
 
   /// The next `count` bytes, which are `what`.
   func receive(_ count: Int, _ what: String) throws -> [UInt8] {
-    guard count <= ByteStream.bound else { throw Finding(kind: .broken, expected: "at most \(ByteStream.bound) bytes", found: "\(count) bytes of \(what)") }
+    guard count <= ByteStream.bound else {
+      throw Finding(kind: .broken, expected: "at most \(ByteStream.bound) bytes", found: "\(count) bytes of \(what)")
+    }
     do { return try stream.receive(count) } catch { throw unfinished(error, what) }
   }
 
@@ -84,7 +90,8 @@ final class Session {
     case .silent(let after):
       log(.event, "silence for \(settings.timeout) ms")
       return Finding(
-        kind: .broken, expected: what, found: after > 0 ? "\(after) bytes of it and then silence" : "silence for \(settings.timeout) ms")
+        kind: .broken, expected: what,
+        found: after > 0 ? "\(after) bytes of it and then silence" : "silence for \(settings.timeout) ms")
     }
   }
 
@@ -93,6 +100,14 @@ final class Session {
     let isQuiet = !stream.hasMore(within: milliseconds ?? settings.quiet)
     log(.event, isQuiet ? "nothing comes" : "more bytes come")
     return isQuiet
+  }
+
+  /// Whether the server closes within that time, also where much of what it said waits to be read.
+  func isHungUp(within milliseconds: Int) -> Bool {
+    let isHungUp = stream.isHungUp(within: milliseconds)
+    if isHungUp { hasMetItsEnd = true }
+    log(.event, isHungUp ? "the server hangs up" : "the server stays for \(milliseconds) ms")
+    return isHungUp
   }
 
   /// How the connection ends where nothing more is said: bytes that came before that, and whether it ended at all.

@@ -57,6 +57,13 @@ package final class Transcript {
     return connections
   }
 
+  /// Forgets what was said on connections that showed nothing.
+  func startOver() {
+    messages = []
+    omitted = 0
+    add(connections, .event, "nothing on \(connections) connections; now on another")
+  }
+
   func add(_ connection: Int, _ direction: Message.Direction, _ title: String, _ fields: [Field] = []) {
     guard messages.count < Self.bound else { return omitted += 1 }
     messages.append(Message(connection: connection, direction: direction, title: title, fields: fields))

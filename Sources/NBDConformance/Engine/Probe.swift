@@ -133,7 +133,9 @@ final class Probe {
   private func oldstyle() throws -> Session {
     let session = try connect()
     let greeting = try session.receive(152, "the oldstyle greeting")
-    session.log(.received, "oldstyle greeting", [Field("magics", greeting[0..<16]), Field("size", greeting[16..<24]), Field("flags", greeting[24..<28])])
+    session.log(
+      .received, "oldstyle greeting",
+      [Field("magics", greeting[0..<16]), Field("size", greeting[16..<24]), Field("flags", greeting[24..<28])])
     return session
   }
 
@@ -172,6 +174,20 @@ final class Probe {
     let answer = try session.option(option, data)
     guard answer.isAcknowledged else { throw broken("NBD_REP_ACK to \(option), as before", answer.summary) }
     return answer
+  }
+
+  /// Runs `body` again and again, on connections of its own, until it finds something: for what a server's threads race about,
+  /// which shows on one connection in a few. Only the last attempt is kept in the transcript.
+  ///
+  /// - Parameter factor: how many times as often as usual, for what shows on one in many.
+  func repeatedly(_ factor: Int = 1, _ body: (_ attempt: Int) throws -> Void) throws {
+    for attempt in 0..<(settings.attempts * factor) {
+      if attempt > 0 {
+        closeAll()
+        transcript.startOver()
+      }
+      try body(attempt)
+    }
   }
 
   // MARK: What is sent

@@ -15,7 +15,9 @@ package final class Runner {
   /// Why the transmission phase cannot be checked, after a run; nil where it was.
   package var obstacle: String? { facts.obstacle }
 
-  package init(_ target: any Target, settings: Settings = Settings(), exportName: [UInt8] = [], writes: Bool = false, isStrict: Bool = false) {
+  package init(
+    _ target: any Target, settings: Settings = Settings(), exportName: [UInt8] = [], writes: Bool = false, isStrict: Bool = false
+  ) {
     self.target = target
     self.settings = settings
     self.exportName = exportName

@@ -115,7 +115,8 @@ final class Survey {
       facts.size = export.size
       facts.flags[form] = export.flags
     } else if form == .simple {
-      facts.obstacle = "the server answered NBD_OPT_GO with \(answer.summary)" + (answer.text.isEmpty ? "" : ": \(printable(answer.text))")
+      facts.obstacle =
+        "the server answered NBD_OPT_GO with \(answer.summary)" + (answer.text.isEmpty ? "" : ": \(printable(answer.text))")
     }
   }
 

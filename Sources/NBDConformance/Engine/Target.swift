@@ -1,3 +1,4 @@
+import Glibc
 import NBDProtocol
 import Synchronization
 
@@ -37,14 +38,36 @@ package final class LiveTarget: Target {
   package func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
     if hasServerForEachConnection { shutDown() }
     do {
-      return try started().connect(deadline: deadline)
+      return try connectOnce(deadline)
     } catch {
       guard case .socketActivation = address else { throw error }
       // It may have left in peace with its last client, as qemu-nbd does, or not.
       shutDown()
-      return try started().connect(deadline: deadline)
+      return try connectOnce(deadline)
     }
   }
+
+  private func connectOnce(_ deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
+    let isNew = endpoint == nil
+    let socket = try started().connect(deadline: deadline)
+    if isNew { awaitStart(socket) }
+    return socket
+  }
+
+  /// Waits for the first byte, or the end, of a server that was started here a moment ago: servers speak first, and an
+  /// interpreter on a busy machine takes longer to begin than a server may be silent later.
+  private func awaitStart(_ socket: borrowing OwnedDescriptor) {
+    switch address {
+    case .command, .socketActivation: break
+    default: return
+    }
+    let limit = Deadline.after(milliseconds: Self.startLimit)
+    var entry = pollfd(fd: socket.rawValue, events: Int16(POLLIN), revents: 0)
+    while poll(&entry, 1, limit.pollTimeout) < 0, errno == EINTR {}
+  }
+
+  /// Milliseconds.
+  private static let startLimit = 20_000
 
   private func started() throws(NBDError) -> ServerEndpoint {
     if let endpoint { return endpoint }

@@ -154,7 +154,8 @@ extension ModelConnection {
     let ids = stride(from: 8, to: request.payload.count, by: 4).map { UInt32(number(request.payload[$0..<($0 + 4)])) }
     guard Set(ids).count == ids.count, ids.allSatisfy({ id in selected.contains { $0.id == id } }) else { return fail(request, 22) }
     let effect = SeenRequest(
-      flags: request.flags, type: request.type, cookie: request.cookie, offset: request.offset, length: number(request.payload[0..<8]))
+      flags: request.flags, type: request.type, cookie: request.cookie, offset: request.offset,
+      length: number(request.payload[0..<8]))
     status(effect, selected.filter { ids.contains($0.id) })
   }
 

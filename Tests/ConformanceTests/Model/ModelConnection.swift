@@ -85,7 +85,9 @@ final class ModelConnection {
 
   func run() {
     if offer.isOldstyle {
-      let greeting = ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(offer.size) + be(UInt32(offer.flags)) + [UInt8](repeating: 0, count: 124)
+      let greeting =
+        ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(offer.size) + be(UInt32(offer.flags))
+        + [UInt8](repeating: 0, count: 124)
       send(violation?.greeting?(greeting) ?? greeting)
       return transmit()
     }

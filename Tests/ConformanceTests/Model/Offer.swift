@@ -32,7 +32,8 @@ extension Offer {
 
   /// No more than what every server has.
   static let plain = Offer(
-    size: 64 << 20, handshakeFlags: 1, flags: 1, blocks: nil, hasStructured: false, hasExtended: false, contexts: [], exports: ["disk"])
+    size: 64 << 20, handshakeFlags: 1, flags: 1, blocks: nil, hasStructured: false, hasExtended: false, contexts: [],
+    exports: ["disk"])
 
   static let readOnly = Offer(flags: 0b1101_0110_1111, hasExtended: false)
 

@@ -119,5 +119,7 @@ struct OutgoingChunk {
     OutgoingChunk(type: errorOffset, payload: be(code) + be(UInt16(0)) + be(offset))
   }
   static func data(_ offset: UInt64, _ bytes: [UInt8]) -> OutgoingChunk { OutgoingChunk(type: data, payload: be(offset) + bytes) }
-  static func hole(_ offset: UInt64, _ length: UInt32) -> OutgoingChunk { OutgoingChunk(type: hole, payload: be(offset) + be(length)) }
+  static func hole(_ offset: UInt64, _ length: UInt32) -> OutgoingChunk {
+    OutgoingChunk(type: hole, payload: be(offset) + be(length))
+  }
 }

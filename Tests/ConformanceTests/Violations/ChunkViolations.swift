@@ -2,12 +2,18 @@
 extension Violation {
   private static let unit: UInt64 = 512
 
-  private static func isFailing(_ c: ModelConnection, _ r: SeenRequest) -> Bool { c.isStructured && r.isRead(c.offer.size, 4 * unit) }
+  private static func isFailing(_ c: ModelConnection, _ r: SeenRequest) -> Bool {
+    c.isStructured && r.isRead(c.offer.size, 4 * unit)
+  }
   private static func isLast(_ c: ModelConnection, _ r: SeenRequest, _ length: UInt64) -> Bool {
     c.isStructured && r.flags == 0 && r.isRead(c.offer.size - length, length)
   }
-  private static func isStart(_ c: ModelConnection, _ r: SeenRequest, _ length: UInt64) -> Bool { c.isStructured && r.flags == 0 && r.isRead(0, length) }
-  private static func isCommand(_ c: ModelConnection, _ r: SeenRequest, _ number: UInt16) -> Bool { c.isStructured && r.type == number && c.requests.count == 1 }
+  private static func isStart(_ c: ModelConnection, _ r: SeenRequest, _ length: UInt64) -> Bool {
+    c.isStructured && r.flags == 0 && r.isRead(0, length)
+  }
+  private static func isCommand(_ c: ModelConnection, _ r: SeenRequest, _ number: UInt16) -> Bool {
+    c.isStructured && r.type == number && c.requests.count == 1
+  }
 
   static let structured: [Violation] = [
     .answering("SR-001", where: { c, r in isStart(c, r, unit) && c.requests.count == 4 }) { c, r in
@@ -48,7 +54,9 @@ extension Violation {
       }),
     .chunked("SR-011", where: { c, r in isLast(c, r, unit) }) { _, r, chunks in chunks.append(.hole(r.offset + r.length, 512)) },
     .chunked("SR-012", where: { c, r in isLast(c, r, unit) }) { _, _, chunks in chunks.append(chunks[0]) },
-    .chunked("SR-013", where: { c, r in isLast(c, r, 65536) }) { c, r, chunks in chunks = [.data(r.offset, c.disk.read(r.offset, 32768))] },
+    .chunked("SR-013", where: { c, r in isLast(c, r, 65536) }) { c, r, chunks in
+      chunks = [.data(r.offset, c.disk.read(r.offset, 32768))]
+    },
     .chunked("SR-014", where: { c, r in isStart(c, r, 1 << 20) }) { _, _, chunks in chunks = [.hole(0, 1 << 20)] },
     .chunked("SR-015", where: { c, r in isStart(c, r, 65536) }) { c, _, chunks in
       let data = c.disk.read(0, 65536)
@@ -66,7 +74,9 @@ extension Violation {
     .reading("SR-029") { c, r in c.isStructured && r.flags == 0 && r.isRead(65536, 65536) },
     .failing("SR-030", offer: "blocks", with: 5) { c, r in c.isStructured && r.flags == 0 && r.isRead(0, 2 << 20) },
 
-    .chunked("SR-020", where: isFailing) { _, _, chunks in chunks = [OutgoingChunk(type: OutgoingChunk.error, payload: be(UInt32(22)) + be(UInt16(400)))] },
+    .chunked("SR-020", where: isFailing) { _, _, chunks in
+      chunks = [OutgoingChunk(type: OutgoingChunk.error, payload: be(UInt32(22)) + be(UInt16(400)))]
+    },
     .chunked("SR-021", where: isFailing) { _, _, chunks in chunks.append(.error(22)) },
     .chunked("SR-022", where: isFailing) { _, _, chunks in chunks = [.error(22, at: 0)] },
     Violation(
@@ -81,11 +91,15 @@ extension Violation {
       if let last = chunks.last, last.type == OutgoingChunk.errorOffset { chunks = [last] + chunks.dropLast() }
     },
     .chunked("SR-025", offer: "bad sector", where: { c, r in r.type == Cmd.read }) { c, _, chunks in
-      if let last = chunks.last, last.type == OutgoingChunk.errorOffset { chunks.append(.error(5, at: (c.offer.badSector ?? 0) + 512)) }
+      if let last = chunks.last, last.type == OutgoingChunk.errorOffset {
+        chunks.append(.error(5, at: (c.offer.badSector ?? 0) + 512))
+      }
     },
     .chunked("SR-026", offer: "bad sector", where: { c, r in r.type == Cmd.read }) { _, _, chunks in
       guard chunks.last?.type == OutgoingChunk.errorOffset else { return }
-      for index in chunks.indices where chunks[index].type == OutgoingChunk.data { chunks[index].payload[chunks[index].payload.count - 1] = 9 }
+      for index in chunks.indices where chunks[index].type == OutgoingChunk.data {
+        chunks[index].payload[chunks[index].payload.count - 1] = 9
+      }
     },
     .chunked("SR-031", where: { c, r in isCommand(c, r, 99) }) { _, r, chunks in chunks = [.error(22, at: r.offset)] },
   ]
@@ -113,7 +127,9 @@ extension Violation {
         return true
       }),
     .refusing("EH-007", with: Rep.unknown) { c, _ in c.history == [Opt.extended, Opt.extended] },
-    .refusing("EH-026", with: Rep.extendedRequired) { c, o in c.history == [Opt.structured, Opt.listMeta, Opt.setMeta] && o.names == ["base:"] },
+    .refusing("EH-026", with: Rep.extendedRequired) { c, o in
+      c.history == [Opt.structured, Opt.listMeta, Opt.setMeta] && o.names == ["base:"]
+    },
     .refusing("EH-027", with: Rep.extendedRequired) { c, _ in c.history == [0x7fff] },
     Violation(id: "EH-021", flags: { c, flags in c.history == [Opt.extended, Opt.go] ? flags | 1 << 12 : flags }),
     .answering("EH-008", where: { c, r in c.isExtended && r.type == Cmd.flush }) { c, r in c.chunks(r, [], extended: false) },
@@ -134,7 +150,8 @@ extension Violation {
     .failing("EH-011", with: 0) { c, r in c.isExtended && r.type == Cmd.write && r.flags == Flag.payload && c.requests.count == 1 },
     .failing("EH-012", with: 0) { c, r in c.isExtended && r.type == Cmd.write && r.flags == 0 },
     .reading("EH-013") { c, r in c.isExtended && r.type == Cmd.read && r.flags == Flag.payload },
-    .answering("EH-014", offer: "blocks", where: { c, r in c.isExtended && r.type == Cmd.write && r.length == 1 << 20 + 1 }) { c, r in
+    .answering("EH-014", offer: "blocks", where: { c, r in c.isExtended && r.type == Cmd.write && r.length == 1 << 20 + 1 }) {
+      c, r in
       c.fail(r, 22)
       _ = c.receive(1)
     },
@@ -162,5 +179,6 @@ extension Violation {
   ]
 
   /// All of them.
-  static let all: [Violation] = handshake + options + startTLS + blockSizes + contexts + blockStatus + transmission + structured + extended
+  static let all: [Violation] =
+    handshake + options + startTLS + blockSizes + contexts + blockStatus + transmission + structured + extended
 }

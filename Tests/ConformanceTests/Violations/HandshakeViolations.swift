@@ -41,7 +41,8 @@ extension Violation {
     Violation(
       id: "HS-012", offer: "TCP",
       greeting: { _ in
-        ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(UInt64(1 << 20)) + be(UInt32(1)) + [UInt8](repeating: 0, count: 124)
+        ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(UInt64(1 << 20)) + be(UInt32(1))
+          + [UInt8](repeating: 0, count: 124)
       }),
     Violation(id: "HS-013", offer: "oldstyle", greeting: { $0[..<28] + [UInt8](repeating: 7, count: 124) }),
     Violation(id: "HS-014", offer: "oldstyle", greeting: { $0[..<24] + [0, 3] + $0[26...] }),
@@ -86,7 +87,11 @@ extension Violation {
         if o.isCutShort { c.server.die() }
         return false
       }),
-    Violation(id: "OPT-013", optionReply: { _, reply in if reply.type > Rep.ack << 31 { reply.data = [UInt8](repeating: 97, count: 300) } }),
+    Violation(
+      id: "OPT-013",
+      optionReply: { _, reply in
+        if reply.type > Rep.ack << 31 { reply.data = [UInt8](repeating: 97, count: 300) }
+      }),
     Violation(
       id: "OPT-072",
       option: { c, o in

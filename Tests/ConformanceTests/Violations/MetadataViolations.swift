@@ -8,7 +8,9 @@ extension Violation {
     Violation(
       id: id,
       option: { c, o in
-        guard o.number == Opt.info, let items = o.items, items.contains(3), !items.contains(0), !items.contains(1) else { return false }
+        guard o.number == Opt.info, let items = o.items, items.contains(3), !items.contains(0), !items.contains(1) else {
+          return false
+        }
         c.replyExport(o.number)
         c.replyBlocks(o.number, sizes)
         c.reply(o.number, Rep.ack)
@@ -25,7 +27,9 @@ extension Violation {
     Violation(
       id: "SZ-006",
       option: { c, o in
-        guard o.number == Opt.info, let items = o.items, items.contains(3), !items.contains(0), !items.contains(1) else { return false }
+        guard o.number == Opt.info, let items = o.items, items.contains(3), !items.contains(0), !items.contains(1) else {
+          return false
+        }
         c.replyExport(o.number)
         c.reply(o.number, Rep.ack)
         return true
@@ -40,7 +44,8 @@ extension Violation {
     .reading("SZ-009", offer: "blocks") { _, r in r.isRead(1, 4096) },
     .failing("SZ-010", offer: "blocks", with: 1) { c, r in r.type == Cmd.write && r.offset == 1 && c.goItems == [3] },
     .reading("SZ-011") { c, r in r.type == Cmd.read && r.length == 3 * unit && r.offset + 512 == c.offer.size },
-    .dropping("SZ-012", offer: "blocks") { c, r in r.type == Cmd.write && r.length > 1 << 20 && r.length < 1 << 25 && !c.isExtended },
+    .dropping("SZ-012", offer: "blocks") { c, r in r.type == Cmd.write && r.length > 1 << 20 && r.length < 1 << 25 && !c.isExtended
+    },
     .failing("SZ-013", with: 5) { c, r in r.type == Cmd.zeroes && r.flags == 0 && r.length == c.offer.size && r.offset == 0 },
     .reading("SZ-014", offer: "blocks") { c, r in c.isStructured && r.isRead(0, 2 << 20) && r.flags == 0 },
     Violation(
@@ -79,8 +84,12 @@ extension Violation {
     }
   }
 
-  private static func lists(_ o: SeenOption, _ queries: [String]) -> Bool { o.number == Opt.listMeta && o.names == queries && o.queries?.rest == 0 }
-  private static func sets(_ o: SeenOption, _ queries: [String]) -> Bool { o.number == Opt.setMeta && o.names == queries && o.queries?.rest == 0 }
+  private static func lists(_ o: SeenOption, _ queries: [String]) -> Bool {
+    o.number == Opt.listMeta && o.names == queries && o.queries?.rest == 0
+  }
+  private static func sets(_ o: SeenOption, _ queries: [String]) -> Bool {
+    o.number == Opt.setMeta && o.names == queries && o.queries?.rest == 0
+  }
 
   static let contexts: [Violation] = [
     contexts("MC-001", where: { _, o in lists(o, []) }) { c, o in
@@ -88,18 +97,26 @@ extension Violation {
       c.reply(o.number, Rep.server, be(UInt32(1)) + ascii("x"))
       c.reply(o.number, Rep.ack)
     },
-    Violation(id: "MC-002", optionReply: { _, reply in if reply.option == Opt.listMeta, reply.type == Rep.context { reply.data[3] = 9 } }),
+    Violation(
+      id: "MC-002", optionReply: { _, reply in if reply.option == Opt.listMeta, reply.type == Rep.context { reply.data[3] = 9 } }),
     .refusing("MC-003", with: Rep.unknown) { c, _ in c.history == [Opt.listMeta] },
     contexts("MC-004", where: { _, o in lists(o, ["base:"]) }, saying("base:allocation", "base:extra")),
     .refusing("MC-005", with: Rep.tooBig) { c, o in c.history == [Opt.structured, Opt.info, Opt.listMeta] && lists(o, []) },
     contexts("MC-006", where: { _, o in lists(o, ["base:"]) }, saying()),
-    contexts("MC-007", where: { _, o in lists(o, ["base:allocation"]) && o.name == ascii("disk") }, saying("base:allocation", "x-model:all")),
+    contexts(
+      "MC-007", where: { _, o in lists(o, ["base:allocation"]) && o.name == ascii("disk") },
+      saying("base:allocation", "x-model:all")),
     contexts("MC-008", where: { _, o in o.names == ["base:nonexist"] }, saying("base:allocation")),
-    .refusing("MC-009", with: Rep.unknown) { _, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.names == ["x-foo:bar", "x-unknown:"] },
+    .refusing("MC-009", with: Rep.unknown) { _, o in
+      (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.names == ["x-foo:bar", "x-unknown:"]
+    },
     contexts("MC-010", where: { _, o in lists(o, ["x-foo:bar"]) }, saying("x-model:all")),
-    .refusing("MC-011", with: Rep.unknown) { _, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.names == ["nocolon"] },
+    .refusing("MC-011", with: Rep.unknown) { _, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.names == ["nocolon"]
+    },
     contexts("MC-012", where: { _, o in o.names == ["BASE:ALLOCATION"] }, saying("base:allocation")),
-    .refusing("MC-013", with: Rep.unknown) { c, o in (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.queries == nil && c.history.count < 3 },
+    .refusing("MC-013", with: Rep.unknown) { c, o in
+      (o.number == Opt.listMeta || o.number == Opt.setMeta) && o.queries == nil && c.history.count < 3
+    },
     contexts("MC-014", where: { _, o in (o.queries?.rest ?? 0) > 0 }) { c, o in c.reply(o.number, Rep.ack) },
     contexts("MC-015", where: { _, o in o.name == strange }, saying("base:allocation")),
     contexts("MC-016", where: { _, o in o.names == ["base:allocation\0"] }, saying("base:allocation")),
@@ -109,9 +126,12 @@ extension Violation {
     contexts("MC-044", where: { _, o in lists(o, ["qemu:"]) }, saying("base:allocation")),
     .refusing("MC-043", with: 0x77) { c, o in c.history.first == Opt.listMeta && o.number == Opt.setMeta },
 
-    contexts("MC-020", where: { c, o in o.number == Opt.setMeta && !c.isStructured && !c.isExtended && c.history.count == 1 }, saying()),
+    contexts(
+      "MC-020", where: { c, o in o.number == Opt.setMeta && !c.isStructured && !c.isExtended && c.history.count == 1 }, saying()),
     contexts("MC-021", where: { _, o in sets(o, []) }, saying("base:allocation", selecting: true)),
-    contexts("MC-022", where: { c, o in sets(o, ["base:"]) && c.history == [Opt.structured, Opt.setMeta] }, saying("base:allocation", selecting: true)),
+    contexts(
+      "MC-022", where: { c, o in sets(o, ["base:"]) && c.history == [Opt.structured, Opt.setMeta] },
+      saying("base:allocation", selecting: true)),
     contexts("MC-023", where: { _, o in sets(o, ["qemu:"]) }, saying("base:allocation", selecting: true)),
     contexts("MC-024", where: { _, o in sets(o, ["base:allocation", "x-model:all"]) }) { c, o in
       c.selected = []
@@ -120,10 +140,15 @@ extension Violation {
       c.select(o, 77, "base:extra")
       c.reply(o.number, Rep.ack)
     },
-    contexts("MC-025", where: { _, o in sets(o, ["base:allocation", "base:allocation"]) }, saying("base:allocation", "base:allocation", selecting: true)),
+    contexts(
+      "MC-025", where: { _, o in sets(o, ["base:allocation", "base:allocation"]) },
+      saying("base:allocation", "base:allocation", selecting: true)),
     contexts("MC-026", where: { c, o in sets(o, ["base:"]) && c.history == [Opt.structured, Opt.setMeta, Opt.setMeta] }, saying()),
-    contexts("MC-027", where: { c, o in o.number == Opt.setMeta && o.queries == nil && c.history.count == 3 }) { c, o in c.reply(o.number, Rep.invalid) },
-    contexts("MC-028", where: { c, o in o.number == Opt.listMeta && c.history == [Opt.structured, Opt.setMeta, Opt.listMeta] }) { c, o in
+    contexts("MC-027", where: { c, o in o.number == Opt.setMeta && o.queries == nil && c.history.count == 3 }) { c, o in
+      c.reply(o.number, Rep.invalid)
+    },
+    contexts("MC-028", where: { c, o in o.number == Opt.listMeta && c.history == [Opt.structured, Opt.setMeta, Opt.listMeta] }) {
+      c, o in
       c.selected = []
       c.reply(o.number, Rep.ack)
     },
@@ -148,7 +173,9 @@ extension Violation {
         c.chunks(r, [c.statusChunk(5, [(r.length, 0)])])
         return true
       }),
-    contexts("MC-045", where: { _, o in sets(o, ["base:allocation", "qemu:allocation-depth"]) }, saying("base:allocation", "qemu:allocation-depth", selecting: true)),
+    contexts(
+      "MC-045", where: { _, o in sets(o, ["base:allocation", "qemu:allocation-depth"]) },
+      saying("base:allocation", "qemu:allocation-depth", selecting: true)),
   ]
 
   /// Other extents, for base:allocation without NBD_CMD_FLAG_REQ_ONE.
@@ -164,11 +191,15 @@ extension Violation {
   }
 
   static let blockStatus: [Violation] = [
-    .chunked("MC-032", where: { c, r in r.type == Cmd.status && c.selected.count == 2 && r.flags == 0 && !c.isExtended }) { _, _, chunks in chunks.removeLast() },
+    .chunked("MC-032", where: { c, r in r.type == Cmd.status && c.selected.count == 2 && r.flags == 0 && !c.isExtended }) {
+      _, _, chunks in chunks.removeLast()
+    },
     extents("MC-033", where: { _, r in r.flags == 0 && r.length == 8 * unit }) { _, e in e.insert((0, e[0].1 ^ 3), at: 0) },
     extents("MC-034", where: { _, r in r.flags == 0 && r.length == unit }) { r, e in e = [(r.length, 0), (512, 3)] },
     extents("MC-035", where: { _, r in r.flags == Flag.one && r.length == unit }) { r, e in e = [(r.length + 512, 0)] },
-    extents("MC-036", where: { c, r in r.flags == 0 && r.offset == 0 && r.length == c.offer.size }) { _, e in e[e.count - 1].0 += 4096 },
+    extents("MC-036", where: { c, r in r.flags == 0 && r.offset == 0 && r.length == c.offer.size }) { _, e in
+      e[e.count - 1].0 += 4096
+    },
     Violation(
       id: "MC-037", offer: "huge",
       extents: { _, r, extents in
@@ -176,7 +207,9 @@ extension Violation {
       }),
     extents("MC-038", where: { _, r in r.flags == 0 && r.length == 8 * unit }) { r, e in e = [(512, 0), (r.length - 512, 0)] },
     extents("MC-039", where: { _, r in r.flags == 0 && r.length == 8 * unit }) { r, e in e = [(100, 1), (r.length - 100, 0)] },
-    .failing("MC-040", with: 5) { c, r in r.type == Cmd.status && !c.selected.isEmpty && (r.offset >= c.offer.size || r.length > c.offer.size - r.offset) },
+    .failing("MC-040", with: 5) { c, r in
+      r.type == Cmd.status && !c.selected.isEmpty && (r.offset >= c.offer.size || r.length > c.offer.size - r.offset)
+    },
     .dropping("MC-041") { _, r in r.type == Cmd.status && r.length == 0 },
     .failing("MC-051", with: 5) { _, r in r.type == Cmd.status && r.flags == Flag.fua },
     .chunked("MC-052", where: { c, r in r.type == Cmd.status && c.selected.count == 2 && r.flags == Flag.one }) { c, r, chunks in

@@ -25,13 +25,16 @@ extension Violation {
 
   /// Another answer to NBD_OPT_INFO or NBD_OPT_GO of our export.
   private static func informing(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenOption, [UInt16]) -> Bool,
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenOption, [UInt16]) -> Bool,
     _ answer: @escaping @Sendable (ModelConnection, SeenOption, [UInt16]) -> Void
   ) -> Violation {
     Violation(
       id: id, offer: offer, also: also,
       option: { c, o in
-        guard o.number == Opt.info || o.number == Opt.go, let items = o.items, o.name == ascii("disk"), applies(c, o, items) else { return false }
+        guard o.number == Opt.info || o.number == Opt.go, let items = o.items, o.name == ascii("disk"), applies(c, o, items) else {
+          return false
+        }
         answer(c, o, items)
         return true
       })
@@ -40,7 +43,9 @@ extension Violation {
   private static func item(_ type: UInt16, _ data: [UInt8]) -> [UInt8] { be(type) + data }
 
   static let options: [Violation] = [
-    .refusing("OPT-018", also: ["OPT-024"], with: Rep.unsupported) { c, o in c.history.allSatisfy { $0 == Opt.list } && o.data.isEmpty },
+    .refusing("OPT-018", also: ["OPT-024"], with: Rep.unsupported) { c, o in
+      c.history.allSatisfy { $0 == Opt.list } && o.data.isEmpty
+    },
     listing("OPT-019") { $0.reply(Opt.list, Rep.context, be(UInt32(0)) + ascii("base:allocation")) },
     listing("OPT-020") { $0.reply(Opt.list, Rep.server, be(UInt32(400)) + ascii("x")) },
     listing("OPT-021") { $0.replyServer("other", "a\0b") },
@@ -55,18 +60,24 @@ extension Violation {
     .refusing("OPT-024", with: Rep.unknown) { c, o in o.number == Opt.list && o.data.isEmpty },
     .refusing("OPT-074", with: Rep.invalid) { c, _ in c.history.suffix(2) == [Opt.list, Opt.list] },
 
-    naming("OPT-025", also: ["OPT-033"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, size: 512) },
+    naming("OPT-025", also: ["OPT-033"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") })
+    { $0.serveByName($1, size: 512) },
     naming("OPT-026", where: { c, _ in c.clientFlags == 1 }) { $0.serveByName($1, padding: [UInt8](repeating: 1, count: 124)) },
-    naming("OPT-027", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, padding: [UInt8](repeating: 0, count: 124)) },
+    naming("OPT-027", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) {
+      $0.serveByName($1, padding: [UInt8](repeating: 0, count: 124))
+    },
     naming("OPT-028", where: { _, name in name == strange }) { $0.serveByName($1) },
     naming("OPT-029", where: { _, name in name.isEmpty }) { c, _ in c.end() },
-    naming("OPT-030", also: ["OPT-027"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { c, name in
+    naming("OPT-030", also: ["OPT-027"], where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") })
+    { c, name in
       c.serveByName(name)
       c.end()
     },
     naming("OPT-031", where: { _, name in name.contains(0) }) { $0.serveByName($1) },
     naming("OPT-032", where: { _, name in name.count > 4096 }) { $0.serveByName($1) },
-    naming("OPT-033", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) { $0.serveByName($1, flags: $0.offer.flags | 1 << 4) },
+    naming("OPT-033", where: { c, name in c.history.count == 1 && c.clientFlags == 3 && name == ascii("disk") }) {
+      $0.serveByName($1, flags: $0.offer.flags | 1 << 4)
+    },
     Violation(
       id: "OPT-034", offer: "insisting",
       option: { c, o in
@@ -77,7 +88,8 @@ extension Violation {
       }),
 
     .refusing("OPT-035", with: Rep.unsupported) { c, o in c.history == [Opt.go] && o.items == [] && o.name == ascii("disk") },
-    informing("OPT-036", where: { c, _, items in c.history == [Opt.info] && items == [] }) { c, o, _ in c.reply(o.number, Rep.ack) },
+    informing("OPT-036", where: { c, _, items in c.history == [Opt.info] && items == [] }) { c, o, _ in c.reply(o.number, Rep.ack)
+    },
     informing("OPT-037", where: { _, _, items in items == [0] }) { c, o, _ in
       c.reply(o.number, Rep.info, item(0, be(c.offer.size) + be(c.flags) + [0]))
       c.reply(o.number, Rep.ack)
@@ -129,7 +141,8 @@ extension Violation {
     Violation(
       id: "OPT-050",
       option: { c, o in
-        guard o.number == Opt.info, o.items == nil, let name = o.name, o.data.count == name.count + 8, o.data[name.count + 5] == 4 else { return false }
+        guard o.number == Opt.info, o.items == nil, let name = o.name, o.data.count == name.count + 8, o.data[name.count + 5] == 4
+        else { return false }
         c.replyExport(o.number)
         c.reply(o.number, Rep.ack)
         return true
@@ -190,7 +203,9 @@ extension Violation {
     .refusing("OPT-062", with: Rep.blockSizeRequired) { c, o in c.history == [Opt.info] && o.items == [3] },
     .refusing("OPT-063", offer: "insisting", with: Rep.blockSizeRequired) { _, o in o.number == Opt.info && o.items == [] },
     .refusing("OPT-064", with: Rep.blockSizeRequired) { c, o in c.history == [Opt.go] && o.items == [] && o.name == ascii("disk") },
-    .refusing("OPT-065", offer: "blocks", with: Rep.blockSizeRequired) { c, o in c.history == [Opt.go] && o.items == [] && o.name == ascii("disk") },
+    .refusing("OPT-065", offer: "blocks", with: Rep.blockSizeRequired) { c, o in
+      c.history == [Opt.go] && o.items == [] && o.name == ascii("disk")
+    },
 
     Violation(
       id: "OPT-066",
@@ -218,7 +233,9 @@ extension Violation {
     Violation(
       id: "OPT-069", also: ["TX-017"],
       request: { c, r in
-        guard !c.isStructured, !c.isExtended, c.requests.count == 2, r.type == 99, c.previous?.type == Cmd.read else { return false }
+        guard !c.isStructured, !c.isExtended, c.requests.count == 2, r.type == 99, c.previous?.type == Cmd.read else {
+          return false
+        }
         c.chunks(r, [.error(22)])
         return true
       }),
@@ -249,74 +266,4 @@ extension Violation {
         return true
       })
   }
-
-  static let startTLS: [Violation] = [
-    .refusing("TLS-001", with: Rep.unknown) { _, o in o.number == Opt.startTLS },
-    .refusing("TLS-002", with: Rep.tlsRequired) { _, o in o.number == 0x7777 },
-    Violation(
-      id: "TLS-003", offer: "selective TLS",
-      option: { c, o in
-        guard o.number == Opt.startTLS, c.clientFlags & 1 == 0 else { return false }
-        c.reply(o.number, Rep.ack)
-        return true
-      }),
-    // The survey has asked once.
-    .refusing("TLS-004", offer: "selective TLS", with: Rep.platform) { c, o in
-      o.number == Opt.startTLS && o.data.isEmpty && c.clientFlags == 3 && c.server.count("STARTTLS") == 2
-    },
-    .refusing("TLS-006", offer: "forced TLS", with: Rep.unsupported) { _, o in o.number == 0x7777 && !o.data.isEmpty },
-    .refusing("TLS-007", offer: "forced TLS", with: Rep.invalid) { _, o in o.number == Opt.abort },
-    Violation(
-      id: "TLS-008", offer: "forced TLS",
-      option: { c, o in
-        guard o.number == Opt.exportName else { return false }
-        c.serveByName(o.data)
-        return true
-      }),
-    Violation(
-      id: "TLS-009", offer: "forced TLS",
-      option: { c, o in
-        guard o.items == [1, 3] else { return false }
-        c.replyExport(o.number)
-        c.reply(o.number, Rep.tlsRequired)
-        return true
-      }),
-    Violation(
-      id: "TLS-010", offer: "selective TLS",
-      option: { c, o in
-        guard o.number == Opt.startTLS, o.data.isEmpty, c.clientFlags & 1 == 1 else { return false }
-        c.reply(o.number, Rep.ack)
-        // An option is answered as before; what is none ends the connection.
-        return true
-      }),
-    Violation(id: "TLS-012", offer: "selective TLS", mistakes: [.ignoresGarbageForTLS]),
-    .refusing("TLS-014", offer: "selective TLS", with: Rep.unknown) { _, o in o.number == Opt.go && o.name == ascii("secret") },
-    Violation(
-      id: "TLS-015", offer: "selective TLS",
-      option: { c, o in
-        guard o.number == Opt.exportName, o.data == ascii("secret") else { return false }
-        c.serveByName(o.data)
-        return true
-      }),
-    .refusing("TLS-016", offer: "selective TLS", with: Rep.tlsRequired) { _, o in o.number == 0x7777 },
-    .refusing("TLS-017", offer: "selective TLS", also: ["OPT-046"], with: Rep.policy) { c, o in
-      c.history == [Opt.info] && o.name == strange && o.items == []
-    },
-    Violation(
-      id: "TLS-019", offer: "selective TLS",
-      option: { c, o in
-        guard o.name == ascii("secret"), o.items == [1, 2, 3] else { return false }
-        c.replyExport(o.number)
-        c.reply(o.number, Rep.tlsRequired)
-        return true
-      }),
-    .refusing("TLS-020", with: Rep.platform) { c, _ in c.history == [Opt.info, 0x7777, Opt.list, Opt.info] },
-    Violation(
-      id: "TLS-021", offer: "selective TLS",
-      option: { c, o in
-        guard o.number == Opt.startTLS, !o.data.isEmpty else { return false }
-        c.reply(o.number, Rep.ack)
-        return true
-      }),
-  ]
 }

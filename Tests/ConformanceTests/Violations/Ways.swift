@@ -2,7 +2,8 @@
 extension Violation {
   /// Another answer to an option.
   static func replying(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenOption) -> Bool,
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenOption) -> Bool,
     _ answer: @escaping @Sendable (ModelConnection, SeenOption) -> Void
   ) -> Violation {
     Violation(
@@ -24,14 +25,16 @@ extension Violation {
 
   /// An option at which the server hangs up.
   static func hangingUp(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenOption) -> Bool
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenOption) -> Bool
   ) -> Violation {
     replying(id, offer: offer, also: also, where: applies) { c, _ in c.end() }
   }
 
   /// Another answer to a request.
   static func answering(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
     _ answer: @escaping @Sendable (ModelConnection, SeenRequest) -> Void
   ) -> Violation {
     Violation(
@@ -55,7 +58,8 @@ extension Violation {
 
   /// A request that is answered with data, whatever its range.
   static func reading(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool
   ) -> Violation {
     answering(id, offer: offer, also: also, where: applies) { c, r in
       let data = [UInt8](repeating: 7, count: Int(r.length))
@@ -72,7 +76,8 @@ extension Violation {
 
   /// Chunks of a reply that are changed.
   static func chunked(
-    _ id: String, offer: String = "full", also: Set<String> = [], where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
+    _ id: String, offer: String = "full", also: Set<String> = [],
+    where applies: @escaping @Sendable (ModelConnection, SeenRequest) -> Bool,
     _ change: @escaping @Sendable (ModelConnection, SeenRequest, inout [OutgoingChunk]) -> Void
   ) -> Violation {
     Violation(

@@ -80,7 +80,8 @@ extension Suite {
       try p.breaking(session) {
         let cookie = try session.sendRequest(1, flags: 0, 0, p.facts.unit)
         // That it waits for the payload which a compact request would have is what the text does not rule out.
-        try p.prefer(session.stream.hasMore(within: p.settings.timeout), "NBD_EINVAL to NBD_CMD_WRITE without PAYLOAD_LEN", "silence")
+        try p.prefer(
+          session.stream.hasMore(within: p.settings.timeout), "NBD_EINVAL to NBD_CMD_WRITE without PAYLOAD_LEN", "silence")
         let reply = try session.reply(to: cookie)
         try p.prefer(reply.error == 22, "NBD_EINVAL to NBD_CMD_WRITE without PAYLOAD_LEN", reply.summary)
         try p.stillReads(session)
@@ -133,7 +134,9 @@ extension Suite {
     Check("EH-022") { p in
       let (session, id) = try p.payloadStatus()
       let reply = try session.request(.blockStatus, flags: .payloadLength, 0, 12, payload: bytes(p.facts.unit) + bytes(id))
-      try p.expect(reply.isSuccess && reply.statuses.map(\.context) == [id], "the status of context \(id) only", "\(reply.statuses.map(\.context)), \(reply.summary)")
+      try p.expect(
+        reply.isSuccess && reply.statuses.map(\.context) == [id], "the status of context \(id) only",
+        "\(reply.statuses.map(\.context)), \(reply.summary)")
     },
     Check("EH-023", isRisky: true) { p in
       let (session, id) = try p.payloadStatus()

@@ -108,7 +108,9 @@ extension Suite {
 
 extension Probe {
   /// The answer to `NBD_OPT_EXPORT_NAME`.
-  func exportName(_ session: Session, _ name: [UInt8]? = nil, isPadded: Bool) throws -> (size: UInt64, flags: UInt16, padding: [UInt8]) {
+  func exportName(_ session: Session, _ name: [UInt8]? = nil, isPadded: Bool) throws -> (
+    size: UInt64, flags: UInt16, padding: [UInt8]
+  ) {
     try session.sendOption(.exportName, name ?? facts.exportName)
     let reply = try session.receive(10, "size and flags in answer to NBD_OPT_EXPORT_NAME")
     let padding = isPadded ? try session.receive(124, "124 bytes behind size and flags") : []

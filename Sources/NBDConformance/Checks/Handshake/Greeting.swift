@@ -62,7 +62,10 @@ extension Suite {
     let greeting = try session.receive(152, "152 bytes of greeting")
     session.log(
       .received, "oldstyle greeting",
-      [Field("magics", greeting[0..<16]), Field("size", greeting[16..<24]), Field("flags", greeting[24..<28]), Field("zeros", greeting[28...])])
+      [
+        Field("magics", greeting[0..<16]), Field("size", greeting[16..<24]), Field("flags", greeting[24..<28]),
+        Field("zeros", greeting[28...]),
+      ])
     return (session, greeting)
   }
 }

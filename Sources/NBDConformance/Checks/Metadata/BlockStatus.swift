@@ -24,10 +24,14 @@ extension Suite {
       let end = min(p.facts.size / p.facts.minimum * p.facts.minimum, 64 << 20)
       for _ in 0..<200 where offset < end {
         let reply = try session.request(.blockStatus, offset, min(end - offset, 1 << 26))
-        guard let extents = reply.statuses.first?.extents, reply.isSuccess else { throw p.broken("the status of the range", reply.summary) }
+        guard let extents = reply.statuses.first?.extents, reply.isSuccess else {
+          throw p.broken("the status of the range", reply.summary)
+        }
         let length = extents.reduce(UInt64(0)) { $0 &+ $1.length }
         try p.expect(length > 0, "some progress at \(offset)", "none")
-        try p.prefer(offset &+ length <= p.facts.size, "no status beyond the end (ambiguity A15)", "\(offset &+ length) of \(p.facts.size) bytes")
+        try p.prefer(
+          offset &+ length <= p.facts.size, "no status beyond the end (ambiguity A15)",
+          "\(offset &+ length) of \(p.facts.size) bytes")
         offset = offset &+ length
       }
     },

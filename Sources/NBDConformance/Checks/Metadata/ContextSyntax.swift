@@ -62,12 +62,15 @@ extension Suite {
       try p.need(p.facts.contexts != nil, "the server has no metadata contexts")
       for option in Self.options {
         let answer = try p.structured().option(option, p.contextData(["base:allocation"], name: Probe.strangeName))
-        try p.expect(answer.final.isError && answer.contexts.isEmpty, "NBD_REP_ERR_UNKNOWN to \(option) for an unknown export", answer.summary)
+        try p.expect(
+          answer.final.isError && answer.contexts.isEmpty, "NBD_REP_ERR_UNKNOWN to \(option) for an unknown export", answer.summary)
       }
     },
     Check("MC-016") { p in
       try p.need(p.facts.contexts != nil, "the server has no metadata contexts")
-      for (what, query) in [("with a NUL", utf8("base:allocation\0")), ("of 4097 bytes", utf8("base:allocation") + Array(repeating: 97, count: 4082))] {
+      for (what, query) in [
+        ("with a NUL", utf8("base:allocation\0")), ("of 4097 bytes", utf8("base:allocation") + Array(repeating: 97, count: 4082)),
+      ] {
         for option in Self.options {
           let session = try p.structured()
           try p.breaking(session) {
@@ -83,7 +86,9 @@ extension Suite {
       for count in [500, 3000] {
         let session = try p.structured()
         let answer = try session.option(.listMetaContext, p.contextData((0..<count).map { "x-many:\($0)" }))
-        try p.expect(answer.isAcknowledged || answer.final == .tooBig, "NBD_REP_ACK or NBD_REP_ERR_TOO_BIG to \(count) queries", answer.summary)
+        try p.expect(
+          answer.isAcknowledged || answer.final == .tooBig, "NBD_REP_ACK or NBD_REP_ERR_TOO_BIG to \(count) queries", answer.summary
+        )
         try p.inSync(session)
       }
     },

@@ -55,7 +55,8 @@ extension Suite {
       let session = try p.haggling()
       for option in [OptionType.listMetaContext, .setMetaContext] {
         let answer = try session.option(option, p.contextData([] as [String]))
-        try p.expect(answer.isAcknowledged || answer.final.isError, "NBD_REP_ACK or an error, such as NBD_REP_ERR_UNSUP", answer.summary)
+        try p.expect(
+          answer.isAcknowledged || answer.final.isError, "NBD_REP_ACK or an error, such as NBD_REP_ERR_UNSUP", answer.summary)
         try p.inSync(session)
       }
     },

@@ -9,7 +9,8 @@ extension Suite {
       let session = try p.haggling()
       try p.breaking(session) {
         let answer = try session.option(.setMetaContext, p.contextData([Self.allocationName]))
-        try p.expect(answer.final == .invalid || answer.final == .unsupported, "NBD_REP_ERR_INVALID before structured replies", answer.summary)
+        try p.expect(
+          answer.final == .invalid || answer.final == .unsupported, "NBD_REP_ERR_INVALID before structured replies", answer.summary)
       }
     },
     Check("MC-021") { p in
@@ -51,7 +52,8 @@ extension Suite {
     Check("MC-027") { p in
       let session = try p.selected()
       try p.breaking(session) {
-        let answer = try session.option(.setMetaContext, bytes(UInt32(p.facts.exportName.count)) + p.facts.exportName + bytes(UInt32(9)))
+        let answer = try session.option(
+          .setMetaContext, bytes(UInt32(p.facts.exportName.count)) + p.facts.exportName + bytes(UInt32(9)))
         try p.need(answer.final.isError, "a request that cannot be parsed is not refused")
         session.isLicensed = false
         try p.expectNoContext(session)
@@ -95,7 +97,8 @@ extension Suite {
       let session = try p.transmission(.structured)
       try p.breaking(session) {
         let reply = try session.request(.blockStatus, flags: .requestOne, 0, p.facts.unit)
-        try p.expect(!reply.isSuccess || reply.chunks.isEmpty == false, "an error chunk, or a simple error", "a simple reply of success")
+        try p.expect(
+          !reply.isSuccess || reply.chunks.isEmpty == false, "an error chunk, or a simple error", "a simple reply of success")
         try p.expect(reply.statuses.isEmpty, "an error and no status", "the status of a context that was not selected")
       }
     },
@@ -103,7 +106,8 @@ extension Suite {
       try p.need(p.facts.hasAllocation, "the server has no base:allocation")
       let all = try p.listed([]).contextNames
       let session = try p.structured()
-      let chosen = try p.acknowledged(session, .setMetaContext, p.contextData([Self.allocationName, "qemu:allocation-depth"])).contextNames
+      let chosen = try p.acknowledged(session, .setMetaContext, p.contextData([Self.allocationName, "qemu:allocation-depth"]))
+        .contextNames
       try p.expect(Set(chosen).isSubset(of: all), "contexts of the list \(all)", "\(chosen)")
     },
   ]

@@ -6,7 +6,8 @@ extension Suite {
     Check("SZ-001") { p in
       let blocks = try p.advertised()
       try p.expect(
-        blocks.minimum.nonzeroBitCount == 1 && blocks.minimum <= 65536, "a power of two of at most 65536 as minimum", "\(blocks.minimum)")
+        blocks.minimum.nonzeroBitCount == 1 && blocks.minimum <= 65536, "a power of two of at most 65536 as minimum",
+        "\(blocks.minimum)")
     },
     Check("SZ-002") { p in
       let blocks = try p.advertised()
@@ -16,7 +17,8 @@ extension Suite {
     },
     Check("SZ-003") { p in
       let blocks = try p.advertised()
-      try p.expect(blocks.maximum >= blocks.preferred, "at least the preferred size, \(blocks.preferred), as maximum", "\(blocks.maximum)")
+      try p.expect(
+        blocks.maximum >= blocks.preferred, "at least the preferred size, \(blocks.preferred), as maximum", "\(blocks.maximum)")
     },
     Check("SZ-004") { p in
       let blocks = try p.advertised()
@@ -27,7 +29,8 @@ extension Suite {
       let blocks = try p.advertised()
       try p.need(blocks.minimum > 0, "the minimum is 0")
       try p.expect(
-        p.facts.size % UInt64(blocks.minimum) == 0, "a size that is a multiple of the minimum, \(blocks.minimum)", "\(p.facts.size)")
+        p.facts.size % UInt64(blocks.minimum) == 0, "a size that is a multiple of the minimum, \(blocks.minimum)", "\(p.facts.size)"
+      )
     },
     Check("SZ-006") { p in
       try p.need(p.facts.hasGo, "the server does not know NBD_OPT_INFO")
@@ -37,7 +40,8 @@ extension Suite {
       try p.need(p.facts.size > 1, "the export is too small")
       let session = try p.transmission()
       let reply = try session.request(.read, 1, 1)
-      try p.expect(reply.isSuccess, "block sizes, or access to single bytes", "no sizes, and \(reply.summary) to a read of one byte")
+      try p.expect(
+        reply.isSuccess, "block sizes, or access to single bytes", "no sizes, and \(reply.summary) to a read of one byte")
     },
   ]
 
@@ -111,11 +115,14 @@ extension Suite {
     },
     Check("SZ-013") { p in
       let length = min(p.facts.size, 2 * p.facts.maximum, UInt64(UInt32.max)) / p.facts.unit * p.facts.unit
-      try p.need(p.facts.has(.sendTrim) || p.facts.has(.sendWriteZeroes), "neither NBD_CMD_TRIM nor NBD_CMD_WRITE_ZEROES is advertised")
+      try p.need(
+        p.facts.has(.sendTrim) || p.facts.has(.sendWriteZeroes), "neither NBD_CMD_TRIM nor NBD_CMD_WRITE_ZEROES is advertised")
       let session = try p.transmission()
-      for (command, flag) in [(Command.writeZeroes, TransmissionFlags.sendWriteZeroes), (.trim, .sendTrim)] where p.facts.has(flag) {
+      for (command, flag) in [(Command.writeZeroes, TransmissionFlags.sendWriteZeroes), (.trim, .sendTrim)] where p.facts.has(flag)
+      {
         let reply = try session.request(command, 0, length)
-        try p.expect([0, 75, 22].contains(reply.error), "success, NBD_EOVERFLOW or NBD_EINVAL to \(command) of \(length) bytes", reply.summary)
+        try p.expect(
+          [0, 75, 22].contains(reply.error), "success, NBD_EOVERFLOW or NBD_EINVAL to \(command) of \(length) bytes", reply.summary)
       }
       try p.stillReads(session)
     },
@@ -141,7 +148,8 @@ extension Suite {
       }
       let after = try p.read(isThere ? session : try p.transmission(), 0, Int(2 * minimum))
       let wanted = isWritten ? [before[0]] + piece + before[(Int(minimum) + 1)...] : before
-      try p.expect(after == wanted, isWritten ? "exactly the bytes that were written" : "unchanged data after an error", "other data")
+      try p.expect(
+        after == wanted, isWritten ? "exactly the bytes that were written" : "unchanged data after an error", "other data")
     },
     Check("SZ-016", isRisky: true) { p in
       let session = try p.transmission()

@@ -37,7 +37,8 @@ extension Suite {
       let (reply, isEnd) = session.end(p.isPadded ? 134 : 10)
       guard p.facts.hasGo, answer.final != .blockSizeRequired else { return }
       try p.expect(
-        answer.isAcknowledged ? !reply.isEmpty : isEnd, "the default export, or its lack, as NBD_OPT_INFO has it: \(answer.summary)",
+        answer.isAcknowledged ? !reply.isEmpty : isEnd,
+        "the default export, or its lack, as NBD_OPT_INFO has it: \(answer.summary)",
         isEnd && reply.isEmpty ? "the end of the connection" : "\(reply.count) bytes")
     },
     Check("OPT-030") { p in
@@ -84,6 +85,8 @@ extension Probe {
   /// The server closes without a byte.
   fileprivate func expectRefusal(_ session: Session, _ what: String) throws {
     let (reply, isEnd) = session.end(134)
-    try expect(isEnd && reply.isEmpty, "the end of the connection for \(what)", reply.isEmpty ? "an open connection" : "\(reply.count) bytes")
+    try expect(
+      isEnd && reply.isEmpty, "the end of the connection for \(what)", reply.isEmpty ? "an open connection" : "\(reply.count) bytes"
+    )
   }
 }

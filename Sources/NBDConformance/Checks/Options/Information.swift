@@ -18,7 +18,8 @@ extension Suite {
       let answer = try p.informed([1])
       let names = answer.data(.info).filter { InfoType($0.span.bytes) == .name }
       try p.need(!names.isEmpty, "the server sends no NBD_INFO_NAME")
-      try p.expect(names.allSatisfy { Session.isString(Array($0.dropFirst(2))) }, "a name in UTF-8 without NUL", shown(names[0].dropFirst(2)))
+      try p.expect(
+        names.allSatisfy { Session.isString(Array($0.dropFirst(2))) }, "a name in UTF-8 without NUL", shown(names[0].dropFirst(2)))
     },
     Check("OPT-039") { p in
       let servers = try p.need(p.facts.servers, "the server does not list its exports")
@@ -34,7 +35,9 @@ extension Suite {
       let description = try p.need(text, "the server sends no NBD_INFO_DESCRIPTION")
       let listed = p.facts.servers?.first { $0.name == p.facts.exportName }
       let server = try p.need(listed, "the export is not listed under this name")
-      try p.expect(server.description == description, "the description that NBD_OPT_LIST gives, \(shown(server.description))", shown(description))
+      try p.expect(
+        server.description == description, "the description that NBD_OPT_LIST gives, \(shown(server.description))",
+        shown(description))
     },
     .observed("OPT-041") { p in _ = try p.informed([3]) },
     Check("OPT-042") { p in
@@ -46,13 +49,15 @@ extension Suite {
       let session = try p.haggling()
       let strange = try session.option(.info, p.information([99, 0xffff, 3]))
       try p.expect(
-        strange.isAcknowledged && Set(strange.replies) == Set(plain.replies), "the same answer as without unknown requests: \(plain.summary)",
+        strange.isAcknowledged && Set(strange.replies) == Set(plain.replies),
+        "the same answer as without unknown requests: \(plain.summary)",
         strange.summary)
     },
     Check("OPT-044") { p in
       let answer = try p.informed([])
       try p.expect(
-        answer.replies.dropLast().allSatisfy { $0.type == .info }, "NBD_REP_INFO, whatever about, and then NBD_REP_ACK", answer.summary)
+        answer.replies.dropLast().allSatisfy { $0.type == .info }, "NBD_REP_INFO, whatever about, and then NBD_REP_ACK",
+        answer.summary)
     },
     Check("OPT-045") { p in
       let session = try p.haggling()
@@ -66,7 +71,8 @@ extension Suite {
       try p.need(info.isAcknowledged, "NBD_OPT_INFO is refused")
       let go = try session.option(.go, p.information([0, 1, 2, 3]))
       try p.expect(
-        go.replies.map(\.data).sorted { $0.lexicographicallyPrecedes($1) } == info.replies.map(\.data).sorted { $0.lexicographicallyPrecedes($1) },
+        go.replies.map(\.data).sorted { $0.lexicographicallyPrecedes($1) }
+          == info.replies.map(\.data).sorted { $0.lexicographicallyPrecedes($1) },
         "what NBD_OPT_INFO said: \(info.summary)", go.summary)
     },
     Check("OPT-053") { p in
@@ -111,7 +117,9 @@ extension Suite {
     Check("OPT-062") { p in
       for option in [OptionType.info, .go] {
         let answer = try p.haggling().option(option, p.information([3]))
-        try p.expect(answer.final != .blockSizeRequired, "no NBD_REP_ERR_BLOCK_SIZE_REQD to \(option) that asks for block sizes", answer.summary)
+        try p.expect(
+          answer.final != .blockSizeRequired, "no NBD_REP_ERR_BLOCK_SIZE_REQD to \(option) that asks for block sizes",
+          answer.summary)
       }
     },
     Check("OPT-063") { p in

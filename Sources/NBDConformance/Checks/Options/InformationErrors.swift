@@ -46,7 +46,8 @@ extension Suite {
       let session = try p.haggling()
       let answer = try session.option(.info, p.information(name: Array(repeating: UInt8(ascii: "a"), count: 4096)))
       try p.expect(
-        answer.final != .invalid && answer.final != .tooBig, "NBD_REP_ERR_UNKNOWN, or NBD_REP_ACK, for a name of 4096 bytes", answer.summary)
+        answer.final != .invalid && answer.final != .tooBig, "NBD_REP_ERR_UNKNOWN, or NBD_REP_ACK, for a name of 4096 bytes",
+        answer.summary)
       try p.inSync(session)
     },
     Check("OPT-059") { p in

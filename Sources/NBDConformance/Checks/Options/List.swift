@@ -9,7 +9,9 @@ extension Suite {
     },
     Check("OPT-019") { p in
       let answer = try p.haggling().option(.list)
-      try p.expect(answer.replies.dropLast().allSatisfy { $0.type == .server }, "NBD_REP_SERVER, and then NBD_REP_ACK or an error", answer.summary)
+      try p.expect(
+        answer.replies.dropLast().allSatisfy { $0.type == .server }, "NBD_REP_SERVER, and then NBD_REP_ACK or an error",
+        answer.summary)
     },
     .observed("OPT-020") { p in try p.listed() },
     .observed("OPT-021") { p in try p.listed() },
@@ -28,7 +30,9 @@ extension Suite {
         let session = try p.haggling()
         try p.breaking(session) {
           let answer = try session.option(.list, data)
-          try p.expect(answer.final == .invalid || answer.final == .tooBig, "NBD_REP_ERR_INVALID to NBD_OPT_LIST with \(data.count) bytes of data", answer.summary)
+          try p.expect(
+            answer.final == .invalid || answer.final == .tooBig,
+            "NBD_REP_ERR_INVALID to NBD_OPT_LIST with \(data.count) bytes of data", answer.summary)
           try p.inSync(session)
         }
       }

@@ -32,7 +32,8 @@ extension Suite {
     Check("TLS-006") { p in
       try p.needForced()
       let options: [(UInt32, [UInt8])] = [
-        (3, []), (6, p.information()), (7, p.information()), (8, []), (9, p.contextData([] as [String])), (10, p.contextData([] as [String])),
+        (3, []), (6, p.information()), (7, p.information()), (8, []), (9, p.contextData([] as [String])),
+        (10, p.contextData([] as [String])),
         (11, []), (0x7777, utf8("data")), (6, [0]),
       ]
       let session = try p.tlsHaggling()
@@ -52,7 +53,8 @@ extension Suite {
       let session = try p.tlsHaggling()
       try session.sendOption(.exportName, p.facts.exportName)
       let (reply, isEnd) = session.end(134)
-      try p.expect(isEnd && reply.isEmpty, "the end of the connection", reply.isEmpty ? "an open connection" : "\(reply.count) bytes")
+      try p.expect(
+        isEnd && reply.isEmpty, "the end of the connection", reply.isEmpty ? "an open connection" : "\(reply.count) bytes")
     },
     Check("TLS-009") { p in
       try p.needForced()
@@ -91,7 +93,8 @@ extension Suite {
       let session = try p.tlsHaggling()
       try session.sendOption(.exportName, name)
       let (reply, isEnd) = session.end(134)
-      try p.expect(isEnd && reply.isEmpty, "the end of the connection", reply.isEmpty ? "an open connection" : "\(reply.count) bytes")
+      try p.expect(
+        isEnd && reply.isEmpty, "the end of the connection", reply.isEmpty ? "an open connection" : "\(reply.count) bytes")
     },
     Check("TLS-016") { p in
       try p.need(p.facts.tls == .selective, "the server does not offer TLS beside plain connections")
@@ -106,7 +109,8 @@ extension Suite {
       try p.need(!p.facts.acceptsAnyName, "the server accepts any name")
       let answer = try p.tlsHaggling().option(.info, p.information(name: Probe.strangeName))
       try p.expect(
-        answer.final == .tlsRequired || answer.final == .unknownExport, "NBD_REP_ERR_UNKNOWN or NBD_REP_ERR_TLS_REQD", answer.summary)
+        answer.final == .tlsRequired || answer.final == .unknownExport, "NBD_REP_ERR_UNKNOWN or NBD_REP_ERR_TLS_REQD",
+        answer.summary)
     },
     Check("TLS-019") { p in
       let name = try p.secretExport()

@@ -8,7 +8,8 @@ extension Suite {
       try p.breaking(session) {
         let answer = try session.option(.structuredReply, utf8("x"))
         try p.expect(
-          answer.final == .invalid || (p.facts.flags[.structured] == nil && answer.final.isError), "NBD_REP_ERR_INVALID", answer.summary)
+          answer.final == .invalid || (p.facts.flags[.structured] == nil && answer.final.isError), "NBD_REP_ERR_INVALID",
+          answer.summary)
         try p.inSync(session)
       }
     },

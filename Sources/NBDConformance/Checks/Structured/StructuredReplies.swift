@@ -27,7 +27,8 @@ extension Suite {
       if p.facts.has(.sendFlush) { forms.append(("NBD_CMD_FLUSH", try session.request(.flush))) }
       if p.facts.has(.sendTrim) { forms.append(("NBD_CMD_TRIM", try session.request(.trim, 0, unit))) }
       for (name, reply) in forms {
-        try p.expect(reply.form != .extended && reply.contents.isEmpty, "a simple or structured reply without content to \(name)", "another")
+        try p.expect(
+          reply.form != .extended && reply.contents.isEmpty, "a simple or structured reply without content to \(name)", "another")
       }
       try p.stillReads(session)
     },
@@ -35,7 +36,8 @@ extension Suite {
       let session = try p.transmission(.structured)
       for number: UInt16 in [99, 0x7fff] {
         let reply = try session.request(number: number)
-        try p.expect(reply.form == .structured, "an error chunk to command \(number), which can have words for people", "a simple reply")
+        try p.expect(
+          reply.form == .structured, "an error chunk to command \(number), which can have words for people", "a simple reply")
       }
     },
     Check("SR-006") { p in
@@ -109,7 +111,8 @@ extension Suite {
         let (cookie, reply) = try session.nextReply()
         guard let offset = cookies.removeValue(forKey: cookie) else { throw p.broken("4 cookies, each once", hex(cookie)) }
         let wanted = Array(whole[Int(offset)..<Int(offset + length)])
-        try p.expect(reply.data(offset, Int(length)) == wanted, "the data at \(offset), from the chunks of its own cookie", "other data")
+        try p.expect(
+          reply.data(offset, Int(length)) == wanted, "the data at \(offset), from the chunks of its own cookie", "other data")
       }
     },
     Check("SR-030", isRisky: true) { p in

@@ -21,7 +21,8 @@ extension Suite {
         for flag: UInt16 in [1 << 5, 1 << 6, 1 << 15] where flag != 1 << 5 || session.form != .extended {
           for (command, advertised) in Self.flagged where advertised.map(p.facts.has) ?? true {
             let payload = command == .write ? Probe.pattern(Int(unit), 91) : []
-            let reply = try session.request(number: command.rawValue, flags: flag, 0, command == .flush ? 0 : unit, payload: payload)
+            let reply = try session.request(
+              number: command.rawValue, flags: flag, 0, command == .flush ? 0 : unit, payload: payload)
             try p.expect(reply.error == 22, "NBD_EINVAL to \(command) with flag \(hex(flag))", reply.summary)
           }
         }
@@ -32,7 +33,9 @@ extension Suite {
       let session = try p.transmission(p.facts.flags[.structured] != nil ? .structured : .simple)
       let unit = p.facts.unit
       try p.need(size: unit)
-      var requests: [(Command, CommandFlags)] = [(.read, .noHole), (.read, .requestOne), (.read, .fastZero), (.write, .noHole), (.write, .dontFragment)]
+      var requests: [(Command, CommandFlags)] = [
+        (.read, .noHole), (.read, .requestOne), (.read, .fastZero), (.write, .noHole), (.write, .dontFragment),
+      ]
       if p.facts.has(.sendWriteZeroes) { requests.append((.writeZeroes, .dontFragment)) }
       try p.breaking(session) {
         for (command, flags) in requests {
@@ -75,11 +78,15 @@ extension Suite {
       if p.facts.has(.sendFlush) {
         try p.write(one, 0, Probe.pattern(Int(unit), 101))
         _ = try one.request(.flush)
-        try p.expect(p.read(other, 0, Int(unit)) == Probe.pattern(Int(unit), 101), "what was written and flushed on another connection", "other data")
+        try p.expect(
+          p.read(other, 0, Int(unit)) == Probe.pattern(Int(unit), 101), "what was written and flushed on another connection",
+          "other data")
       }
       if p.facts.has(.sendFUA) {
         try p.write(one, 0, Probe.pattern(Int(unit), 102), flags: .fua)
-        try p.expect(p.read(other, 0, Int(unit)) == Probe.pattern(Int(unit), 102), "what was written with FUA on another connection", "other data")
+        try p.expect(
+          p.read(other, 0, Int(unit)) == Probe.pattern(Int(unit), 102), "what was written with FUA on another connection",
+          "other data")
       }
     },
     Check("TX-071") { p in

@@ -57,7 +57,8 @@ extension Suite {
       try p.write(session, 0, data)
       _ = try session.request(.trim, unit, unit)
       try p.expect(p.read(session, 0, Int(unit)) == Array(data.prefix(Int(unit))), "unchanged data before the range", "other data")
-      try p.expect(p.read(session, 2 * unit, Int(unit)) == Array(data.suffix(Int(unit))), "unchanged data behind the range", "other data")
+      try p.expect(
+        p.read(session, 2 * unit, Int(unit)) == Array(data.suffix(Int(unit))), "unchanged data behind the range", "other data")
     },
     Check("TX-041") { p in
       try p.needAbsent(.sendTrim, "NBD_CMD_TRIM")

@@ -30,7 +30,8 @@ extension Suite {
         guard let index = cookies.removeValue(forKey: cookie) else { throw p.broken("32 cookies, each once", hex(cookie)) }
         let start = index * Int(unit)
         try p.expect(
-          reply.data(UInt64(start), Int(unit)) == Array(whole[start..<(start + Int(unit))]), "the data of request \(index)", "other data")
+          reply.data(UInt64(start), Int(unit)) == Array(whole[start..<(start + Int(unit))]), "the data of request \(index)",
+          "other data")
       }
     },
     Check("TX-013") { p in
@@ -57,7 +58,9 @@ extension Suite {
       let session = try p.transmission()
       let slow = session.prepare(0, 0, p.facts.unit)
       try p.drip(session, slow.bytes, "NBD_CMD_READ")
-      guard try session.reply(to: slow.cookie).isSuccess else { throw p.broken("the data of a read that came byte by byte", "an error") }
+      guard try session.reply(to: slow.cookie).isSuccess else {
+        throw p.broken("the data of a read that came byte by byte", "an error")
+      }
       var all: [UInt8] = []
       for _ in 0..<10 { all += session.prepare(0, 0, p.facts.unit).bytes }
       try session.send(all, "10 requests in one piece")
@@ -91,7 +94,9 @@ extension Suite {
     },
     Check("TX-069") { p in
       let session = try p.transmission()
-      try p.expect(session.isQuiet(p.settings.idle) && !session.stream.hasEnded, "an idle connection to stay", "its end after \(p.settings.idle) ms or less")
+      try p.expect(
+        session.isQuiet(p.settings.idle) && !session.stream.hasEnded, "an idle connection to stay",
+        "its end after \(p.settings.idle) ms or less")
       try p.stillReads(session)
       try p.stillReads(session)
       _ = try session.request(number: 99)

@@ -6,7 +6,8 @@ extension Suite {
     Check("TX-018") { p in
       let session = try p.transmission()
       let step = p.facts.minimum
-      for length: UInt64 in [1, 511, 512, 4096, 1 << 20] where length % step == 0 && length <= p.facts.end && length <= p.facts.maximum {
+      for length: UInt64 in [1, 511, 512, 4096, 1 << 20]
+      where length % step == 0 && length <= p.facts.end && length <= p.facts.maximum {
         for offset in [0, step, p.facts.end - length] where offset + length <= p.facts.end && offset % step == 0 {
           let reply = try session.request(.read, offset, length)
           try p.expect(reply.data(offset, Int(length)) != nil, "\(length) bytes at \(offset)", reply.summary)

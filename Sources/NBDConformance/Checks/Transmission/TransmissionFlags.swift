@@ -36,7 +36,9 @@ extension Suite {
     },
     Check("TX-005") { p in
       let flags = try p.flags()
-      try p.expect(flags & 1 << 11 == 0 || flags & 1 << 6 != 0, "NBD_FLAG_SEND_FAST_ZERO with NBD_FLAG_SEND_WRITE_ZEROES only", "flags \(hex(flags))")
+      try p.expect(
+        flags & 1 << 11 == 0 || flags & 1 << 6 != 0, "NBD_FLAG_SEND_FAST_ZERO with NBD_FLAG_SEND_WRITE_ZEROES only",
+        "flags \(hex(flags))")
     },
     Check("TX-006") { p in
       let flags = try p.flags()
@@ -59,7 +61,8 @@ extension Suite {
       let session = try p.transmission()
       let new = p.facts.end + 65536
       let reply = try session.request(number: 8, new, 0)
-      try p.expect([0, 1, 5, 28, 108].contains(reply.error), "success, NBD_EPERM, NBD_EIO, NBD_ENOSPC or NBD_ESHUTDOWN", reply.summary)
+      try p.expect(
+        [0, 1, 5, 28, 108].contains(reply.error), "success, NBD_EPERM, NBD_EIO, NBD_ENOSPC or NBD_ESHUTDOWN", reply.summary)
       guard reply.isSuccess else { return }
       let read = try session.request(.read, new - p.facts.unit, p.facts.unit)
       try p.expect(read.isSuccess, "data at the new end", read.summary)

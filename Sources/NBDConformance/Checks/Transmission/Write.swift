@@ -24,7 +24,8 @@ extension Suite {
     Check("TX-024") { p in
       let session = try p.transmission()
       let step = p.facts.minimum
-      for (seed, length) in [1, 512, 4096, 1 << 20].enumerated() where UInt64(length) % step == 0 && UInt64(length) <= min(p.facts.maximum, p.facts.end) {
+      for (seed, length) in [1, 512, 4096, 1 << 20].enumerated()
+      where UInt64(length) % step == 0 && UInt64(length) <= min(p.facts.maximum, p.facts.end) {
         for offset in [0, step, p.facts.end - UInt64(length)] where offset + UInt64(length) <= p.facts.end && offset % step == 0 {
           let data = Probe.pattern(length, UInt8(20 + seed))
           try p.write(session, offset, data)

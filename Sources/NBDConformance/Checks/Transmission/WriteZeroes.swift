@@ -17,7 +17,8 @@ extension Suite {
         guard reply.isSuccess else { continue }
         let after = try p.read(session, 0, Int(3 * unit))
         let wanted = data.prefix(Int(unit)) + Array(repeating: 0, count: Int(unit)) + data.suffix(Int(unit))
-        try p.expect(after == Array(wanted), "zeros in the range, and unchanged data around it", "other data, with flags \(flag.rawValue)")
+        try p.expect(
+          after == Array(wanted), "zeros in the range, and unchanged data around it", "other data, with flags \(flag.rawValue)")
       }
     },
     Check("TX-047") { p in
