@@ -25,6 +25,7 @@ import Testing
     #expect(AllocationMap(export, size: 0).allocated == 0)
   }
 
+  // MC-063
   @Test func aHoleThatMayHaveDataIsNone() {
     // NBD_STATE_HOLE without NBD_STATE_ZERO
     #expect(!AllocationMap.isHole(Extent(offset: 0, length: 1, status: 1)))

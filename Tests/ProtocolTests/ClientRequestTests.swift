@@ -45,6 +45,29 @@ import Testing
     #expect(seen.map(\.flags) == [SeenRequest.dontFragment, SeenRequest.fastZero | SeenRequest.noHole])
   }
 
+  // TX-095: a server that cannot be fast says so, in an error of its own; it is for the caller to zero without haste, and the
+  // client does not write the zeros unasked.
+  @Test func zeroesThatAreNotFastAreTheCallersToRepeat() async throws {
+    let seen = Seen()
+    try await onThread {
+      let server = try ScriptedServer { connection in
+        while let request = connection.request(), request.command != SeenRequest.disconnect {
+          seen.requests.withLock { $0.append(request) }
+          let isFast = request.flags & SeenRequest.fastZero != 0
+          connection.send(isFast ? connection.failure(request, 95) : connection.answer(request))
+        }
+      }
+      let client = try server.client()
+      let error = failure { () throws(NBDError) in try client.zero(at: 512, length: 4096, flags: .fastZero) }
+      #expect(error == .server(.notSupported))
+      try client.zero(at: 512, length: 4096)
+      client.close()
+    }
+    let requests = seen.requests.withLock { $0 }
+    #expect(requests.map(\.command) == [SeenRequest.writeZeroes, SeenRequest.writeZeroes])
+    #expect(requests.map(\.flags) == [SeenRequest.fastZero, 0])
+  }
+
   // Durable is a promise: without FUA and flush nobody can keep it.
   @Test func aDurableWriteNeedsFUAOrFlush() async throws {
     let seen = try await requests(.init(flags: 0b1)) { client in

@@ -110,6 +110,7 @@ import Testing
       transcript.error == .refused(option: .go, reply: type, message: "export \\u{1b}[31mmissing"))
   }
 
+  // TLS-038, TLS-050: without TLS a server that wants it is left, and not asked for another export.
   @Test func aRefusalWithoutWordsIsExplained() throws {
     let lines: [Line] = [.server(Server.greeting()), .client(Client.flags(3) + Client.go("disk"))]
     let unknown = try converse(.direct(), lines + [.server(Server.error(7, 6)), .client(Client.abort)])

@@ -145,6 +145,21 @@ import Testing
     #expect(ServerAddress.socketActivation([]).description == "server ")
   }
 
+  // HS-024
+  @Test func withoutAPortItIsTheRegisteredOne() throws {
+    // An address of the loopback network that hardly anybody uses. Where a server listens on all of them, it is that one.
+    let host = "127.108.9.1"
+    let wanted = try #require(try SocketAddress.resolve(host: host, service: "10809").first)
+    let socket = try Syscall.socket(family: wanted.family, blocking: true)
+    do {
+      try Syscall.bind(socket.rawValue, to: wanted)
+      try Syscall.listen(socket.rawValue, backlog: 1)
+    } catch { #expect(error == .addressInUse) }
+    let connected = try ServerEndpoint(try NBDURI("nbd://\(host)")).connect(deadline: soon)
+    #expect(try Syscall.peerAddress(connected.rawValue).port == 10809)
+  }
+
+  // URI-003, URI-022: no TLS, no connection.
   @Test func aURIThatRequiresTLSConnectsToNobody() throws {
     let listener = try Listener()
     let uri = try NBDURI("nbds://127.0.0.1:\(listener.port)/")

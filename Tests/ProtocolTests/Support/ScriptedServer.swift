@@ -20,6 +20,8 @@ final class ScriptedServer: Sendable {
     /// The number for `base:allocation`.
     var context: UInt32? = 7
     var isOldstyle = false
+    /// Each byte is sent when the client has taken the one before it.
+    var isDripping = false
     var manner = Manner.negotiates
   }
 
@@ -52,11 +54,20 @@ final class ScriptedServer: Sendable {
     func send(_ bytes: [UInt8]) -> Bool {
       var position = 0
       while position < bytes.count {
-        let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, $0.count - position, Int32(MSG_NOSIGNAL)) }
-        if count < 0 { return false }
+        let most = offer.isDripping ? 1 : bytes.count - position
+        let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, most, Int32(MSG_NOSIGNAL)) }
+        if count < 0 || offer.isDripping && !isTaken() { return false }
         position += count
       }
       return true
+    }
+
+    /// Waits until the client has received what was sent.
+    private func isTaken() -> Bool {
+      eventually {
+        var unread: Int32 = 0
+        return ioctl(socket, UInt(TIOCOUTQ), &unread) != 0 || unread == 0
+      }
     }
 
     /// Sends one byte at a time.
@@ -268,50 +279,4 @@ final class ScriptedServer: Sendable {
   func client(connections: Int = 1) throws -> NBDClient {
     try NBDClient(endpoint, NBDClient.Configuration(connections: connections))
   }
-}
-
-/// A moment that other threads can wait for, with a bound, because a test must end.
-final class Moment: Sendable {
-  private let semaphore = Semaphore()
-
-  func happened() { semaphore.signal() }
-
-  /// Waits for one ``happened()``. False after ten seconds.
-  @discardableResult
-  func wait(seconds: Int = 10) -> Bool { semaphore.wait(milliseconds: seconds * 1000) }
-}
-
-/// Whether `condition` comes true within ten seconds; for what no event announces.
-func eventually(_ condition: () -> Bool) -> Bool {
-  let deadline = Deadline.after(milliseconds: 10_000)
-  while !condition() {
-    if deadline.hasPassed { return false }
-    usleep(1000)
-  }
-  return true
-}
-
-/// Runs blocking work on a thread of its own: Swift's cooperative pool has none to spare.
-func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-  try await withCheckedThrowingContinuation { continuation in
-    do {
-      pthread_detach(try POSIXThread.start("a test") { continuation.resume(with: Result(catching: work)) })
-    } catch { continuation.resume(throwing: error) }
-  }
-}
-
-/// Runs `count` copies of `work` on threads of their own and waits for all.
-func onThreads(_ count: Int, _ work: @escaping @Sendable (Int) -> Void) async throws {
-  try await withThrowingTaskGroup(of: Void.self) { group in
-    for number in 0..<count { group.addTask { try await onThread { work(number) } } }
-    try await group.waitForAll()
-  }
-}
-
-/// The error of a blocking call, or nil where there was none.
-func failure(_ work: () throws(NBDError) -> Void) -> NBDError? {
-  do throws(NBDError) {
-    try work()
-    return nil
-  } catch { return error }
 }
