@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Compares reports of servers with Docs/conformance/expected.tsv, which has a row for each clause that is not kept: id, verdict,
-servers, and why. usage: conformance-verdicts.py KEEP DIRECTORY NAME...
+"""Prints a table of reports on servers, and compares them with Docs/conformance/expected.tsv, which has a row for each clause that
+is not kept: id, verdict, servers, and why. usage: conformance-verdicts.py KEEP DIRECTORY NAME...
 
 With KEEP "yes" the reports go to Docs/conformance/reports, with the bytes of what did not pass."""
 
+import collections
 import json
 import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "Docs/conformance"
+VERDICTS = ("pass", "warn", "fail", "skip")
 
 
 def expected():
@@ -18,34 +20,46 @@ def expected():
         clause, verdict, servers, why = line.split("\t")
         assert why, f"{clause}: no analysis"
         for server in servers.split():
+            assert (server, clause) not in rows, f"{clause}: {server} is there twice"
             rows[server, clause] = {verdict.rstrip("?")} | ({"pass or skip"} if verdict.endswith("?") else set())
     return rows
 
 
+def keep(report, name):
+    """Writes the report without what differs from run to run."""
+    for check in report["checks"]:
+        if check["verdict"] not in ("warn", "fail"):
+            check["conversation"] = []
+        check["seconds"] = 0
+    report["seconds"] = 0
+    (ROOT / "reports").mkdir(exist_ok=True)
+    (ROOT / "reports" / f"{name}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
 def main():
-    keep, directory, names = sys.argv[1] == "yes", pathlib.Path(sys.argv[2]), sys.argv[3:]
-    found = {}
+    keeps, directory, names = sys.argv[1] == "yes", pathlib.Path(sys.argv[2]), sys.argv[3:]
+    known = expected()
+    unexpected = []
+    print(f"{'server':32} {'  '.join(VERDICTS)} seconds")
     for name in names:
         report = json.loads((directory / f"{name}.json").read_text())
         report["server"] = name
-        for check in report["checks"]:
-            if check["verdict"] in ("warn", "fail"):
-                found[name, check["id"]] = check["verdict"]
-            else:
-                check["conversation"] = []
-            check["seconds"] = 0
-        report["seconds"] = 0
-        if keep:
-            (ROOT / "reports").mkdir(exist_ok=True)
-            (ROOT / "reports" / f"{name}.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    unexpected = 0
-    known = {key: verdict for key, verdict in expected().items() if key[0] in names}
-    for name, clause in sorted(found.keys() | known.keys()):
-        was, now = known.get((name, clause), {"pass or skip"}), found.get((name, clause), "pass or skip")
-        if now not in was:
-            print(f"{name}: {clause} is {now}, expected was {' or '.join(sorted(was))}")
-            unexpected += 1
-    sys.exit(unexpected > 0)
+        count = collections.Counter(check["verdict"] for check in report["checks"])
+        found = {check["id"]: check["verdict"] for check in report["checks"] if check["verdict"] in ("warn", "fail")}
+        differs = []
+        for clause in sorted(found.keys() | {clause for server, clause in known if server == name}):
+            was, now = known.get((name, clause), {"pass or skip"}), found.get(clause, "pass or skip")
+            if now not in was:
+                differs.append(f"{name}: {clause} is {now}, expected was {' or '.join(sorted(was))}")
+        counts = "  ".join(f"{count[verdict]:4}" for verdict in VERDICTS)
+        print(f"{name:32} {counts} {report['seconds']:7.1f}" + (f"  {len(differs)} not as expected" if differs else ""))
+        unexpected += differs
+        if keeps:
+            keep(report, name)
+    for line in unexpected:
+        print(line)
+    print(f"{len(unexpected)} verdicts are not as expected" if unexpected else "All verdicts are as expected")
+    sys.exit(unexpected != [])
 
 
 main()

@@ -6,7 +6,11 @@
 #   Scripts/conformance.sh NAME...    only those whose names begin so, such as nbdkit or qemu-nbd-testing-raw
 #   Scripts/conformance.sh --keep     writes the reports and the page that shows them side by side to Docs/conformance
 #
-# The reports are in .build/conformance, with every byte that was said. A run takes about a quarter of a minute.
+# The last line says how many are as expected. What this machine has installed is compared where that is Debian 12, whose servers
+# expected.tsv is about. Six run at a time, as they mostly wait; the reports are in .build/conformance, with every byte that was
+# said.
+#
+#   NBDMOUNT   the program; built where this is not set
 set -euo pipefail
 # shellcheck source=Scripts/lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -14,6 +18,7 @@ cd -- "$repo"
 
 out=$repo/.build/conformance
 peers=$repo/.peers/bin
+places=6
 keep=no
 wanted=()
 for word in "$@"; do
@@ -28,11 +33,14 @@ for word in "$@"; do
 done
 
 scratch=
-server=
+running=()
 clean_up() {
+  local status=$? pid
   set +e
-  [ -z "$server" ] || kill -KILL "$server" 2>/dev/null
+  for pid in "${running[@]}"; do kill -TERM "$pid" 2>/dev/null; done
+  for pid in "${running[@]}"; do wait "$pid"; done
   [ -z "$scratch" ] || rm -rf -- "$scratch"
+  exit "$status"
 }
 on_exit clean_up
 
@@ -44,118 +52,188 @@ is_wanted() {
 }
 
 names=()
+failed=()
+# Waits for the one that was started first.
+wait_for_first() {
+  local pid=${running[0]} name=${names[${#names[@]} - ${#running[@]}]}
+  wait "$pid" || failed+=("$name")
+  running=("${running[@]:1}")
+}
+
+# configuration NAME COMMAND...: runs it beside others, in a folder of its own.
+configuration() {
+  local name=$1
+  shift
+  is_wanted "$name" || return 0
+  [ "${#running[@]}" -lt "$places" ] || wait_for_first
+  mkdir -p "$scratch/$name"
+  (
+    trap - EXIT HUP INT TERM
+    cd -- "$scratch/$name"
+    "$@"
+  ) &
+  running+=("$!")
+  names+=("$name")
+}
+
 # check NAME WORD...: the words are nbdmount's, after its options.
 check() {
   local name=$1 status=0
   shift
-  # An export is as it was made, whoever wrote to another one.
-  "$NBDMOUNT" conformance --write --format json "$@" >"$out/$name.json" 2>"$out/$name.log" || status=$?
+  "$NBDMOUNT" conformance --write --format json "$@" >"$out/$name.json" 2>"$out/$name.log" &
+  # shellcheck disable=SC2064
+  trap "kill -TERM $! 2>/dev/null; exit 143" TERM
+  wait "$!" || status=$?
   [ "$status" -le 1 ] || die "$name: $(tail -n 3 "$out/$name.log")"
-  names+=("$name")
-  say "$name: $(python3 -c '
-import collections, json, sys
-found = collections.Counter(check["verdict"] for check in json.load(open(sys.argv[1]))["checks"])
-print(", ".join(f"{found[verdict]} {verdict}" for verdict in ("pass", "warn", "fail", "skip")))' "$out/$name.json")"
 }
 
-# started NAME WORD...: a server that nbdmount starts, and starts again where it dies. $export is the export's name.
+# A server that nbdmount starts, and starts again where it dies. $export is the export's name.
 started() {
   local name=$1
   shift
-  if is_wanted "$name"; then check "$name" ${export:+--export="$export"} [ "$@" ]; fi
+  check "$name" ${export:+--export="$export"} [ "$@" ]
 }
 
 # A disk with data at its start, in its middle and at its end.
 image() {
-  rm -f -- "$1"
-  truncate -s 64M "$1"
   local place
+  truncate -s 64M disk.img
   for place in 0 32 63; do
-    dd if="$scratch/data" of="$1" bs=1M seek="$place" conv=notrunc status=none
+    dd if="$scratch/data" of=disk.img bs=1M seek="$place" conv=notrunc status=none
   done
+}
+
+# with_image COMMAND...: an export is as it was made, whoever wrote to another one.
+with_image() {
+  image
+  "$@"
 }
 
 nbdkits() {
   local name=$1 program=$2
-  image "$scratch/disk.img"
-  started "$name-memory" "$program" memory 64M
-  started "$name-file" "$program" file "$scratch/disk.img"
-  started "$name-read-only" "$program" -r file "$scratch/disk.img"
-  started "$name-sparse" "$program" data '0x55*100000 @1048576 0x66*100000' size=64M
-  started "$name-blocks" "$program" --filter=blocksize-policy memory 64M blocksize-minimum=4096 blocksize-preferred=4096 \
-    blocksize-maximum=1M blocksize-error-policy=error
-  started "$name-nozero" "$program" --filter=nozero --filter=noextents --filter=nocache memory 64M
-  started "$name-few" "$program" --no-sr memory 64M
-  started "$name-mask-0" "$program" --mask-handshake=0 memory 64M
-  started "$name-mask-1" "$program" --mask-handshake=1 memory 64M
-  started "$name-exports" "$program" --filter=exportname memory 64M exportname-list=explicit exportname=disk exportname=other default-export=disk
-  started "$name-oldstyle" "$program" --oldstyle memory 64M
+  configuration "$name-memory" started "$name-memory" "$program" memory 64M
+  configuration "$name-file" with_image started "$name-file" "$program" file disk.img
+  configuration "$name-read-only" with_image started "$name-read-only" "$program" -r file disk.img
+  configuration "$name-sparse" started "$name-sparse" "$program" data '0x55*100000 @1048576 0x66*100000' size=64M
+  configuration "$name-blocks" started "$name-blocks" "$program" --filter=blocksize-policy memory 64M \
+    blocksize-minimum=4096 blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error
+  configuration "$name-nozero" started "$name-nozero" "$program" --filter=nozero --filter=noextents --filter=nocache memory 64M
+  configuration "$name-few" started "$name-few" "$program" --no-sr memory 64M
+  configuration "$name-mask-0" started "$name-mask-0" "$program" --mask-handshake=0 memory 64M
+  configuration "$name-mask-1" started "$name-mask-1" "$program" --mask-handshake=1 memory 64M
+  configuration "$name-exports" started "$name-exports" "$program" --filter=exportname memory 64M exportname-list=explicit \
+    exportname=disk exportname=other default-export=disk
+  configuration "$name-oldstyle" started "$name-oldstyle" "$program" --oldstyle memory 64M
+}
+
+qcow2() {
+  image
+  qemu-img convert -q -f raw -O qcow2 disk.img disk.qcow2
+  "$@"
+}
+
+bitmap() {
+  image
+  qemu-img convert -q -f raw -O qcow2 disk.img bitmap.qcow2
+  qemu-img bitmap --add bitmap.qcow2 changes
+  export=disk
+  "$@"
+}
+
+large() {
+  qemu-img create -q -f qcow2 large.qcow2 8G
+  "$@"
 }
 
 qemus() {
   local name=$1 program=$2
-  image "$scratch/disk.img"
-  qemu-img convert -q -f raw -O qcow2 "$scratch/disk.img" "$scratch/disk.qcow2"
-  qemu-img convert -q -f raw -O qcow2 "$scratch/disk.img" "$scratch/bitmap.qcow2"
-  qemu-img bitmap --add "$scratch/bitmap.qcow2" changes
-  started "$name-raw" "$program" -t -e 0 -f raw "$scratch/disk.img"
-  started "$name-qcow2" "$program" -t -e 0 -f qcow2 --discard=unmap "$scratch/disk.qcow2"
-  export=disk started "$name-bitmap" "$program" -t -e 0 -r -f qcow2 -A -B changes -x disk -D "a disk" "$scratch/bitmap.qcow2"
-  qemu-img create -q -f qcow2 "$scratch/large.qcow2" 8G
-  started "$name-large" "$program" -t -e 0 -f qcow2 "$scratch/large.qcow2"
+  configuration "$name-raw" with_image started "$name-raw" "$program" -t -e 0 -f raw disk.img
+  configuration "$name-qcow2" qcow2 started "$name-qcow2" "$program" -t -e 0 -f qcow2 --discard=unmap disk.qcow2
+  configuration "$name-bitmap" bitmap started "$name-bitmap" "$program" -t -e 0 -r -f qcow2 -A -B changes -x disk -D "a disk" \
+    bitmap.qcow2
+  configuration "$name-large" large started "$name-large" "$program" -t -e 0 -f qcow2 large.qcow2
 }
 
 # nbd_server NAME PROGRAM LINE...: the lines are options of the export.
 nbd_server() {
-  local name=$1 program=$2
+  local name=$1 program=$2 here rounds=200 server
   shift 2
-  is_wanted "$name" || return 0
-  image "$scratch/disk.img"
-  rm -f -- "$scratch/pid" "$scratch/socket"
-  printf '%s\n' '[generic]' "unixsock = $scratch/socket" 'allowlist = true' '[disk]' "exportname = $scratch/disk.img" "$@" >"$scratch/conf"
+  here=$PWD
+  image
+  printf '%s\n' '[generic]' "unixsock = $here/socket" 'allowlist = true' '[disk]' "exportname = $here/disk.img" "$@" >conf
   # It forks for each client only as a daemon.
-  "$program" -C "$scratch/conf" -p "$scratch/pid" 2>>"$out/$name.server.log"
-  local rounds=200
-  while [ ! -S "$scratch/socket" ] || [ ! -s "$scratch/pid" ]; do
+  "$program" -C "$here/conf" -p "$here/pid" 2>>"$out/$name.server.log"
+  while [ ! -S socket ] || [ ! -s pid ]; do
     rounds=$((rounds - 1))
     [ "$rounds" -gt 0 ] || die "$name does not listen"
     sleep 0.05
   done
-  server=$(tr -d ' \n' <"$scratch/pid")
-  check "$name" "nbd+unix:///disk?socket=$scratch/socket"
-  kill -TERM "$server" 2>/dev/null || true
-  server=
+  server=$(tr -d ' \n' <pid)
+  # shellcheck disable=SC2064
+  trap "kill -TERM $server 2>/dev/null" EXIT
+  check "$name" "nbd+unix:///disk?socket=$here/socket"
 }
 
 nbd_servers() {
   local name=$1 program=$2
-  nbd_server "$name-plain" "$program"
-  nbd_server "$name-full" "$program" 'flush = true' 'fua = true' 'trim = true' 'sparse_file = true'
-  nbd_server "$name-read-only" "$program" 'readonly = true'
-  nbd_server "$name-copyonwrite" "$program" 'copyonwrite = true' 'flush = true'
+  configuration "$name-plain" nbd_server "$name-plain" "$program"
+  configuration "$name-full" nbd_server "$name-full" "$program" 'flush = true' 'fua = true' 'trim = true' 'sparse_file = true'
+  configuration "$name-read-only" nbd_server "$name-read-only" "$program" 'readonly = true'
+  configuration "$name-copyonwrite" nbd_server "$name-copyonwrite" "$program" 'copyonwrite = true' 'flush = true'
 }
 
+# expected.tsv is about the versions of Debian 12.
+is_debian_12() { grep -qx 'VERSION_ID="12"' /etc/os-release && grep -qx 'ID=debian' /etc/os-release; }
+
+# Packages and versions of the servers, a line each.
+# shellcheck disable=SC2016
+versions() {
+  ! is_debian_12 || dpkg-query --show --showformat '${Package} ${Version}\n' nbdkit qemu-utils nbd-server
+  sed -n 's/^package \(nbdkit\|qemu-utils\|nbd-server\): /\1 (testing) /p' .peers/versions.txt
+}
+
+# The verdicts of other versions may be others.
+compare_versions() {
+  local line
+  versions | while IFS= read -r line; do
+    grep -qsxF -- "$line" Docs/conformance/versions.txt || say "-- Docs/conformance knows another version than $line"
+  done
+}
+
+from=$SECONDS
 prepare_swift
 install_packages nbdkit nbd-server qemu-utils python3
 Scripts/peers.sh >/dev/null || die "the servers of Debian testing are not there"
 [ -n "${NBDMOUNT:-}" ] || build_nbdmount
+NBDMOUNT=$(realpath -- "$NBDMOUNT")
 mkdir -p "$out"
 scratch=$(mktemp -d)
 head -c 1048576 /dev/urandom >"$scratch/data"
 
-nbdkits nbdkit nbdkit
+if is_debian_12; then
+  nbdkits nbdkit nbdkit
+  qemus qemu-nbd qemu-nbd
+  nbd_servers nbd-server nbd-server
+else
+  say "-- This is not Debian 12: its own servers are left out."
+fi
 nbdkits nbdkit-testing "$peers/nbdkit-testing"
-qemus qemu-nbd qemu-nbd
 qemus qemu-nbd-testing "$peers/qemu-nbd-testing"
-nbd_servers nbd-server nbd-server
 nbd_servers nbd-server-testing "$peers/nbd-server-testing"
-
+while [ "${#running[@]}" -gt 0 ]; do wait_for_first; done
 [ "${#names[@]}" -gt 0 ] || die "no server has such a name"
-python3 Scripts/conformance-verdicts.py "$keep" "$out" "${names[@]}"
+[ "${#failed[@]}" -eq 0 ] || die "no report on: ${failed[*]}"
+
+compare_versions
+verdicts=0
+python3 Scripts/conformance-verdicts.py "$keep" "$out" "${names[@]}" || verdicts=$?
+say "${#names[@]} configurations in $((SECONDS - from)) s"
 if [ "$keep" = yes ]; then
+  versions >Docs/conformance/versions.txt
   reports=()
   for name in "${names[@]}"; do reports+=("Docs/conformance/reports/$name.json"); done
   "$NBDMOUNT" conformance --compare --format html "${reports[@]}" >Docs/conformance/comparison.html || [ "$?" -eq 1 ]
   "$NBDMOUNT" conformance --compare "${reports[@]}" >Docs/conformance/comparison.txt || [ "$?" -eq 1 ]
   say "Docs/conformance has the reports, and the comparison of ${#names[@]} servers."
 fi
+[ "$verdicts" -eq 0 ] || die "what the servers do is not what Docs/conformance/expected.tsv says (see above)"

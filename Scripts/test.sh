@@ -147,6 +147,7 @@ phase "mutations" Scripts/mutations.sh --check
 phase "tests" run_tests "$@"
 # Whoever names tests wants those only.
 if [ "$#" -eq 0 ]; then
+  phase "conformance" env NBDMOUNT="$NBDMOUNT" Scripts/conformance.sh
   phase "allocations" Benchmarks/check-allocations.sh
   phase "memory pressure" env NBDMOUNT="$NBDMOUNT" Scripts/loop.sh --minutes 1
   phase "fuzzing" Scripts/fuzz.sh --seconds 20
