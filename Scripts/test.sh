@@ -150,6 +150,7 @@ if [ "$#" -eq 0 ]; then
   phase "conformance" env NBDMOUNT="$NBDMOUNT" Scripts/conformance.sh
   phase "allocations" Benchmarks/check-allocations.sh
   phase "memory pressure" env NBDMOUNT="$NBDMOUNT" Scripts/loop.sh --minutes 1
+  phase "storm" env NBDMOUNT="$NBDMOUNT" Scripts/storm.sh --kills 12
   phase "fuzzing" Scripts/fuzz.sh --seconds 20
   [ "${CI:-}" != true ] || phase "fresh machine" Scripts/fresh.sh bookworm demo user
 fi

@@ -1,0 +1,1 @@
+"""What Scripts/storm.sh runs: servers that fail, and writers that notice."""
