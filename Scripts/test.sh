@@ -139,6 +139,7 @@ phase "scripts" check_scripts
 phase "layers" Scripts/layers.py
 phase "catalogue" Scripts/catalogue.py --check
 phase "coverage" Scripts/coverage.py --check
+phase "named tests" Scripts/named-tests.py
 phase "newer peers" fetch_peers
 phase "release build" build_nbdmount
 check_program
