@@ -90,6 +90,8 @@ import Testing
     #expect(write.layouts.contains { $0.hasPrefix("request ") } && !write.layouts.contains { $0.hasPrefix("option ") })
     let contexts = try #require(Catalogue.clause("MC-025"))
     #expect(contexts.layouts.contains { $0.hasPrefix("contexts ") } && contexts.notation.contains { $0.hasPrefix("OPT(n,data)") })
+    let status = try #require(Catalogue.clause("EH-018")).layouts.filter { $0.hasPrefix("block status ") }
+    #expect(status == ["block status     number of the context 4, number of extents 4, and for each: length 8, status 8"])
     // The list of contexts is not the list of exports.
     #expect(Catalogue.clause("MC-014")?.reason.contains("context calls a hole") ?? false)
     #expect(Catalogue.clause("OPT-019")?.reason.contains("what there is to mount") ?? false)

@@ -26,7 +26,8 @@ extension Clause {
   /// Messages that the probe is made of, or whose phase the clause is about.
   var layouts: [String] {
     Self.messages.filter { message in
-      has(message.signs) || message.sections.contains { section.contains($0) } || message.phases.contains(phase)
+      if message.isCompact, phase == "extended" { return false }
+      return has(message.signs) || message.sections.contains { section.contains($0) } || message.phases.contains(phase)
     }.map(\.layout)
   }
 
@@ -71,6 +72,8 @@ extension Clause {
     var signs: [String] = []
     var sections: [String] = []
     var phases: [String] = []
+    /// Extended headers have another in its place.
+    var isCompact = false
     let layout: String
   }
 
@@ -98,10 +101,13 @@ extension Clause {
     Message(
       phases: ["extended"], layout: "extended reply   6e8a278c 4, flags 2 (1 DONE), type 2, cookie 8, offset 8, length 8, payload"),
     Message(
-      sections: ["BLOCK_STATUS", "base:allocation"],
+      sections: ["BLOCK_STATUS", "base:allocation"], isCompact: true,
       layout: "block status     number of the context 4, and for each extent: length 4, status 4 (1 hole, 2 reads as zeros)"),
     Message(
       sections: ["ERROR"], layout: "error chunk      error 4, length of the message 2, message, and with type 8002 the offset 8"),
+    Message(
+      sections: ["ext-header: NBD_CMD_BLOCK_STATUS", "BLOCK_STATUS_EXT"],
+      layout: "block status     number of the context 4, number of extents 4, and for each: length 8, status 8"),
     Message(sections: ["OFFSET_DATA"], layout: "data chunk       offset 8, data"),
     Message(sections: ["OFFSET_HOLE"], layout: "hole chunk       offset 8, length 4"),
   ]
