@@ -21,11 +21,14 @@ let package = Package(
     // libfuse3's low-level API: macros and version gates, no logic.
     .systemLibrary(name: "CFuse3", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
 
+    // TLS.
+    .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
+
     // The NBD client library: wire, handshake, transmission, reactor. No FUSE, no command line.
     .target(
       name: "NBDProtocol",
       dependencies: [
-        "CLinux",
+        "CLinux", "CGnuTLS",
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 

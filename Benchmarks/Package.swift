@@ -21,10 +21,11 @@ let package = Package(
   targets: [
     .target(name: "CLinux"),
     .systemLibrary(name: "CFuse3", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+    .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
     .target(
       name: "NBDProtocol",
       dependencies: [
-        "CLinux",
+        "CLinux", "CGnuTLS",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],

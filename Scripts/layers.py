@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Checks that each folder of a module uses only the folders before it in reading order, as the folders' names in README
-and below say. Prints each use that runs upward, and fails on one.
+and below say. Prints each use that runs upward, and fails on one; and that the libraries of others are used in one place.
 
 A use is a word of the code that is the name of a type which another folder declares. That is text and no compiler: a
 folder's own nested types come first.
@@ -10,6 +10,8 @@ import pathlib
 import re
 import sys
 
+# Who may import what is not ours: each has one door.
+DOORS = {"CGnuTLS": "NBDProtocol/Transport"}
 MODULES = {
     "NBDProtocol": ["Wire", "Handshake", "Transmission", "System", "Transport", "Reactor", "Client"],
     "NBDConformance": ["Catalogue", "Conversation", "Engine", "Checks", "Report"],
@@ -49,8 +51,19 @@ def uses_that_run_up(module, folders):
     return found
 
 
+def imports_elsewhere():
+    """Lines that say which file imports a module without being its door."""
+    root = pathlib.Path(__file__).resolve().parent.parent / "Sources"
+    return [
+        f"{path.relative_to(root)} imports {module}, which only {door} may"
+        for module, door in DOORS.items() for path in sorted(root.rglob("*.swift"))
+        if re.search(rf"^import {module}$", path.read_text(), re.MULTILINE) and root / door not in path.parents
+    ]
+
+
 def main():
     found = [line for module, folders in MODULES.items() for line in uses_that_run_up(module, folders)]
+    found += imports_elsewhere()
     for line in found:
         print(line)
     sys.exit(1 if found else 0)

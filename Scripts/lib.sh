@@ -115,7 +115,7 @@ Under sudo, PATH may have lost it: run this script as yourself; it calls sudo wh
   fi
   # The first line is to link a program, the second what the toolchain's own programs load (see ldd), the third to
   # fetch the packages that this one depends on.
-  install_packages binutils g++ libc6-dev pkg-config libfuse3-dev fuse3 \
+  install_packages binutils g++ libc6-dev pkg-config libfuse3-dev fuse3 libgnutls28-dev \
     'libcurl4t64|libcurl4' libncurses6 libsqlite3-0 libxml2 \
     git ca-certificates
   output=$(swift --version 2>&1) || die "'swift --version' fails: $output
@@ -222,6 +222,6 @@ end_contained() {
 
 # What the tests start, apart from nbdmount: a test that needs another program names its package here.
 install_test_packages() {
-  install_packages nbdkit nbd-server qemu-utils libnbd-bin fio e2fsprogs xfsprogs openssl strace mount util-linux netbase
+  install_packages nbdkit nbd-server qemu-utils libnbd-bin fio e2fsprogs xfsprogs openssl gnutls-bin strace mount util-linux netbase
   install_program fincore util-linux-extra
 }

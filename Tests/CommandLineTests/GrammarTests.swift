@@ -145,7 +145,7 @@ private func configuration(_ line: String) throws -> MountConfiguration {
     }
     let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     #expect(lines.allSatisfy { $0.count <= 80 })
-    #expect(lines.count <= 56)
+    #expect(lines.count <= 64)
   }
 
   @Test func otherRequestsAreShown() {

@@ -44,17 +44,17 @@ import Testing
     let bytes = conversation(Server.context(10, id: 1, "base:allocation"))
     #expect(send(ends.far.rawValue, bytes, bytes.count, 0) == bytes.count)
     let deadline = Deadline.after(milliseconds: isOver ? 0 : 10_000)
-    let channel = Channel(try Syscall.duplicate(ends.near.rawValue, atLeast: 0))
+    var channel = Channel(try Syscall.duplicate(ends.near.rawValue, atLeast: 0))
     if isOver {
       let error = #expect(throws: NBDError.self) {
-        _ = try Negotiator.run(HandshakeRequest(), over: channel, until: deadline)
+        _ = try Negotiator.run(HandshakeRequest(), nil, over: &channel, until: deadline)
       }
       guard case .timedOut = error else {
         Issue.record("expected a timeout, got \(String(describing: error))")
         return
       }
     } else {
-      #expect(throws: Never.self) { _ = try Negotiator.run(HandshakeRequest(), over: channel, until: deadline) }
+      #expect(throws: Never.self) { _ = try Negotiator.run(HandshakeRequest(), nil, over: &channel, until: deadline) }
     }
   }
 }

@@ -159,18 +159,6 @@ import Testing
     #expect(try Syscall.peerAddress(connected.rawValue).port == 10809)
   }
 
-  // URI-003, URI-022: no TLS, no connection.
-  @Test func aURIThatRequiresTLSConnectsToNobody() throws {
-    let listener = try Listener()
-    let uri = try NBDURI("nbds://127.0.0.1:\(listener.port)/")
-    let error = try message { _ = try ServerEndpoint(uri).connect(deadline: soon) }
-    #expect(error == "nbds://127.0.0.1:\(listener.port)/ requires TLS, and TLS is not supported yet")
-    #expect(try !Syscall.poll(listener.socket.rawValue, for: Int32(POLLIN), until: .after(milliseconds: 0)))
-    let plain = try ServerEndpoint(try NBDURI("nbd://127.0.0.1:\(listener.port)/")).connect(deadline: soon)
-    #expect(try Syscall.poll(listener.socket.rawValue, for: Int32(POLLIN), until: soon))
-    _ = plain
-  }
-
   @Test func aSocketConnectedToItselfIsRecognised() throws {
     let address = try #require(try SocketAddress.resolve(host: "127.0.0.1", service: "0").first)
     let socket = try Syscall.socket(family: AF_INET, blocking: true)

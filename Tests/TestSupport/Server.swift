@@ -93,9 +93,10 @@ public struct ServerKind: Sendable, CustomStringConvertible {
     }
   }
 
-  /// nbd-server serving `image` as the export `disk`, with the given lines in the export's section.
+  /// nbd-server serving `image` as the export `disk`, with the given lines in the export's section and in the general one.
   public static func nbdServer(
-    image: String, options: [String] = ["flush = true", "fua = true", "trim = true"], program: String = "nbd-server"
+    image: String, options: [String] = ["flush = true", "fua = true", "trim = true"], generic: [String] = [],
+    program: String = "nbd-server"
   ) -> ServerKind {
     ServerKind(description: "nbd-server") { endpoint, directory in
       let pidFile = uniquePath(directory, "pid")
@@ -104,7 +105,7 @@ public struct ServerKind: Sendable, CustomStringConvertible {
         case .unix(let path): ["unixsock = \(path)"]
         case .tcp(let port): ["listenaddr = 127.0.0.1", "port = \(port)"]
         }
-      let lines = ["[generic]"] + address + ["[disk]", "exportname = \(image)"] + options
+      let lines = ["[generic]"] + address + generic + ["[disk]", "exportname = \(image)"] + options
       let configuration = uniquePath(directory, "conf")
       try (lines.joined(separator: "\n") + "\n").write(toFile: configuration, atomically: false, encoding: .utf8)
       // It forks for each client only as a daemon: the child ends at once and leaves a daemon behind.

@@ -83,6 +83,8 @@ struct MountCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Another way to the export, when this one is lost.", valueName: "URI"))
   var failover: [String] = []
 
+  @OptionGroup var tls: TLSArguments
+
   @Flag(help: "Return when the mount is ready.")
   var background = false
 
@@ -166,7 +168,7 @@ struct MountCommand: ParsableCommand {
       pidFile: pidFile, runsInBackground: background && !debug && !foreground,
       busyPollMicroseconds: busyPoll,
       patience: serverPatience,
-      failover: failover, readAhead: readAhead?.bytes, locksMemory: mlock)
+      failover: failover, tls: try tls.options(), readAhead: readAhead?.bytes, locksMemory: mlock)
   }
 
   private var serverPatience: ServerPatience {

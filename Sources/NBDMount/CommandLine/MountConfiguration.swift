@@ -1,4 +1,5 @@
 import Glibc
+import NBDProtocol
 
 /// Everything that one mount was asked to be, checked and typed.
 struct MountConfiguration: Hashable, Sendable {
@@ -38,10 +39,19 @@ struct MountConfiguration: Hashable, Sendable {
   var patience = ServerPatience()
   /// Further URIs of the same export.
   var failover: [String] = []
+  var tls = TLSOptions()
   /// The mount's read-ahead in bytes; nil is nbdmount's own choice.
   var readAhead: Int?
   /// `--mlock`.
   var locksMemory: Bool
+}
+
+/// What the command line says about TLS, for every server that it names.
+struct TLSOptions: Hashable, Sendable {
+  /// Nil where it says nothing.
+  var configuration: TLSConfiguration?
+  /// `--tls-files-from-uri`.
+  var usesFilesOfURI = false
 }
 
 /// How long the mount waits for its server.

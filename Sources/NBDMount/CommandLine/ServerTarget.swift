@@ -4,15 +4,16 @@ import NBDProtocol
 struct ServerTarget {
   let address: ServerAddress
   let request: HandshakeRequest
+  /// Nil where nothing is encrypted.
+  let tls: TLSConfiguration?
 
-  init(_ location: ServerLocation, exportName: String?) throws(NBDError) {
+  init(_ location: ServerLocation, exportName: String?, _ options: TLSOptions = TLSOptions()) throws(NBDError) {
+    var tls = options.configuration
     var request = HandshakeRequest(exportName: exportName ?? "")
     switch location {
     case .uri(let text):
       let uri = try NBDURI(text)
-      if case .required = uri.tls {
-        throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
-      }
+      tls = try uri.tlsConfiguration(tls, usesFiles: options.usesFilesOfURI)
       address = uri.address
       request.exportName = uri.exportName
     case .tcp(let host, let port): address = .tcp(host: host, port: port)
@@ -23,5 +24,9 @@ struct ServerTarget {
     case .socketActivation(let words): address = .socketActivation(words)
     }
     self.request = request
+    self.tls = tls
   }
+
+  /// The server, started where it is one to start.
+  func endpoint() throws(NBDError) -> ServerEndpoint { try ServerEndpoint(address, tls: tls) }
 }

@@ -13,7 +13,7 @@ extension NBDError {
     case .invalidArgument: EINVAL
     case .unsupported: EOPNOTSUPP
     case .abandoned: EINTR
-    case .violation, .refused, .disconnected, .timedOut, .system: EIO
+    case .violation, .refused, .insecure, .disconnected, .timedOut, .system: EIO
     }
   }
 }

@@ -14,14 +14,14 @@ struct MountRunner {
     let termination = try Termination()
     let mountpoint = try Mountpoint(configuration.mountpoint)
     if let stale = mountpoint.removedStaleMount { Diagnostics.note("removed the dead mount at \(stale)") }
-    let server = try ServerTarget(configuration.server, exportName: configuration.exportName)
+    let server = try ServerTarget(configuration.server, exportName: configuration.exportName, configuration.tls)
     let endpoint = try termination.making(undo: Self.endImpatiently) { () throws(NBDError) in
-      try ServerEndpoint(server.address)
+      try server.endpoint()
     }
     defer { endpoint.shutdown() }
     let others = try configuration.failover.map { uri throws(NBDError) in
-      let other = try ServerTarget(.uri(uri), exportName: nil)
-      return Opener(try ServerEndpoint(other.address), other.request)
+      let other = try ServerTarget(.uri(uri), exportName: nil, configuration.tls)
+      return Opener(try other.endpoint(), other.request)
     }
     let ways = (endpoint.canReconnect ? [Opener(endpoint, server.request)] : []) + others
     termination.register { readiness.retract() }

@@ -15,8 +15,8 @@ enum OpeningReport {
     let sizes = export.blockSizes
     let blocks = "blocks of \(sizes.minimum) to \(sizes.maximumPayload) bytes, best \(sizes.preferred)"
     let number = connections.count == 1 ? "1 connection" : "\(connections.count) connections"
-    log.debug(
-      "export \"\(export.name)\" of \(address): \(export.size) bytes, \(blocks), \(number), \(export.replies) replies, no TLS")
+    let replies = "\(export.replies) replies, \(export.isEncrypted ? "TLS" : "no TLS")"
+    log.debug("export \"\(export.name)\" of \(address): \(export.size) bytes, \(blocks), \(number), \(replies)")
     if export.reachableSize < export.size {
       Diagnostics.warning(
         "the export has \(export.size) bytes, which its minimum block size \(sizes.minimum) does not divide: the last "

@@ -27,6 +27,9 @@ public final class NBDClient: Sendable {
     /// How long requests wait for another connection when all are lost; nil for ever. Zero, the default: they fail at once, and
     /// what one of several connections could not finish is carried out by another.
     public var reconnectTimeout: Duration? = .zero
+    /// How connections are encrypted, for the URI and for those of ``failover``: it goes before what they say. Nil: as they say,
+    /// but without the files that they name. An endpoint has its own.
+    public var tls: TLSConfiguration?
     /// URIs of the same export, tried in turn when all connections are lost.
     public var failover: [String] = []
     /// Bytes of written data that are kept until a flush has made them durable, to be sent again to a server that comes back
@@ -55,7 +58,7 @@ public final class NBDClient: Sendable {
     let uri = try NBDURI(uri)
     var configuration = configuration
     configuration.request.exportName = uri.exportName
-    try self.init(ServerEndpoint(uri), configuration)
+    try self.init(ServerEndpoint(uri, tls: configuration.tls), configuration)
   }
 
   /// Connects to the export named in the configuration's request. Blocks.
@@ -74,7 +77,7 @@ public final class NBDClient: Sendable {
         let uri = try NBDURI(text)
         var other = request
         other.exportName = uri.exportName
-        reconnecting.ways.append(Opener(try ServerEndpoint(uri), other))
+        reconnecting.ways.append(Opener(try ServerEndpoint(uri, tls: configuration.tls), other))
       }
     }
     try reconnecting.keepLog(of: configuration.writeLog, for: export)

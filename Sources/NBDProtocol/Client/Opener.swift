@@ -30,8 +30,8 @@ package final class Opener: Sendable {
 
   /// - Parameters: in seconds.
   private func open(connecting: Int, negotiating: Int) throws(NBDError) -> NegotiatedConnection {
-    let channel = Channel(try endpoint.connect(deadline: .after(milliseconds: connecting * 1000)))
-    let result = try Negotiator.run(request, over: channel, until: .after(milliseconds: negotiating * 1000))
+    var channel = Channel(try endpoint.connect(deadline: .after(milliseconds: connecting * 1000)))
+    let result = try Negotiator.run(request, endpoint.tls, over: &channel, until: .after(milliseconds: negotiating * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
     }
@@ -71,7 +71,7 @@ package final class Opener: Sendable {
       do { return try open() } catch {
         // A server that has said no, or does not speak the protocol, will say so again.
         switch error {
-        case .refused, .violation, .invalidArgument, .unsupported: throw error
+        case .refused, .violation, .invalidArgument, .unsupported, .insecure: throw error
         default: if deadline.hasPassed { throw error }
         }
         try? endpoint.restart()
@@ -85,6 +85,7 @@ package final class Opener: Sendable {
       throw .disconnected("another connection to the export shows \(export.size) bytes, expected \(first.size)")
     }
     guard export.flags == first.flags, export.blockSizes == first.blockSizes, export.replies == first.replies,
+      export.isEncrypted == first.isEncrypted,
       export.contexts.elementsEqual(first.contexts, by: { $0.isNamed($1.name) })
     else {
       throw .disconnected("another connection to the export was negotiated differently")

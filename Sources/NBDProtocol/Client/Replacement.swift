@@ -5,6 +5,7 @@ extension Export {
   ///
   /// - Parameter isReadOnly: nobody writes to it.
   package func difference(from old: Export, isReadOnly: Bool) -> String? {
+    if old.isEncrypted, !isEncrypted { return "it is not encrypted any more" }
     if size != old.size { return "its size is \(size) bytes, and was \(old.size)" }
     if !isReadOnly, !old.isReadOnly, self.isReadOnly { return "it is read-only, and was not" }
     let needed: [(TransmissionFlags, String)] = [

@@ -64,7 +64,11 @@ enum Replay {
     mutating func drain() throws(NBDError) { while !underWay.isEmpty { try move() } }
 
     private mutating func move() throws(NBDError) {
-      let isSending = !machine.output.isEmpty
+      // Bytes that are here already are nothing that could be waited for.
+      let received = channel.receive(&machine)
+      if case .moved = received.result { return try take() }
+      try check(received.result)
+      let isSending = !machine.output.isEmpty || channel.hasUnsent
       let descriptor = channel.descriptor
       let isReady = try doing("sending the write log again") { () throws(Errno) in
         try Syscall.poll(
@@ -72,8 +76,6 @@ enum Replay {
       }
       guard isReady else { throw .timedOut("the server does not answer while the write log is sent again") }
       if isSending { try check(channel.send(&machine)) }
-      try check(channel.receive(&machine).result)
-      try take()
     }
 
     /// Whether bytes were moved or may be later; throws where they cannot be.
@@ -82,7 +84,7 @@ enum Replay {
       case .moved, .notNow: return
       case .shortOfMemory: usleep(Channel.memoryNap)
       case .ended: throw .disconnected("the server closed the connection")
-      case .broken(let error): throw .disconnected("the connection to the server broke: \(error)")
+      case .broken(let error): throw .disconnected("the connection to the server broke: \(channel.explained(error))")
       }
     }
 

@@ -28,7 +28,8 @@ extension ServerEndpoint {
 
   private func ask(_ request: HandshakeRequest) throws(NBDError) -> HandshakeMachine.Outcome {
     let deadline = Deadline.after(milliseconds: Limits.negotiationSeconds * 1000)
-    return try Negotiator.run(request, over: Channel(try connect(deadline: deadline)), until: deadline).outcome
+    var channel = Channel(try connect(deadline: deadline))
+    return try Negotiator.run(request, tls, over: &channel, until: deadline).outcome
   }
 
   private static var wrongAnswer: NBDError { .disconnected("the negotiation ended with another goal's answer") }

@@ -26,11 +26,13 @@ public struct Export: Hashable, Sendable {
   public var contexts: [MetadataContext]
   public var replies: ReplyForm
   public var handshake: Handshake
+  /// All of this was said over TLS, and so is what follows.
+  public var isEncrypted: Bool
 
   public init(
     name: String, size: UInt64, flags: TransmissionFlags, blockSizes: BlockSizes = .unadvertised,
     contexts: [MetadataContext] = [], replies: ReplyForm = .simple, handshake: Handshake = .fixedNewstyle,
-    canonicalName: String? = nil, description: String? = nil
+    isEncrypted: Bool = false, canonicalName: String? = nil, description: String? = nil
   ) {
     self.name = name
     self.canonicalName = canonicalName
@@ -41,6 +43,7 @@ public struct Export: Hashable, Sendable {
     self.contexts = contexts
     self.replies = replies
     self.handshake = handshake
+    self.isEncrypted = isEncrypted
   }
 
   /// Writes are refused: the server says so.

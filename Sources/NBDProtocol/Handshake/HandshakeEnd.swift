@@ -48,8 +48,8 @@ extension HandshakeMachine {
     }
     return Export(
       name: name, size: size, flags: usable(flags), blockSizes: blockSizes, contexts: terms.contexts,
-      replies: terms.replies, handshake: terms.handshake, canonicalName: information?.canonicalName,
-      description: information?.description)
+      replies: terms.replies, handshake: terms.handshake, isEncrypted: terms.isEncrypted,
+      canonicalName: information?.canonicalName, description: information?.description)
   }
 
   /// `advertised` without the flags that make no sense after this negotiation.

@@ -26,6 +26,7 @@ extension HandshakeMachine {
     guard request.goal == .transmission else {
       throw .unsupported("the server speaks the oldstyle handshake, which has no options: it can only be mounted")
     }
+    guard request.tls != .require else { throw Self.cannotEncrypt("the oldstyle handshake") }
     terms.handshake = .oldstyle
     note("the server speaks the oldstyle handshake: no structured replies, metadata contexts or block sizes")
     if !request.exportName.isEmpty {
@@ -41,6 +42,7 @@ extension HandshakeMachine {
     if !isFixed && !canEndWithExportName {
       throw .unsupported("the server speaks the newstyle handshake before it was fixed: it has no options to ask")
     }
+    guard isFixed || request.tls != .require else { throw Self.cannotEncrypt("the newstyle handshake before it was fixed") }
     send(Self.clientFlags(for: flags).encoded)
 
     if isFixed {
@@ -50,6 +52,10 @@ extension HandshakeMachine {
       note("the server speaks the newstyle handshake before it was fixed: only NBD_OPT_EXPORT_NAME can be sent")
       sendExportName()
     }
+  }
+
+  private static func cannotEncrypt(_ style: String) -> NBDError {
+    .unsupported("TLS is required, and the server speaks \(style), which has none")
   }
 
   private var canEndWithExportName: Bool {

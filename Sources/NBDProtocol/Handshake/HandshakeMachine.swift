@@ -30,8 +30,9 @@
 /// client that gives up, except where the server broke the rules. The machine queues it before it finishes or
 /// throws; so send ``takeOutput()`` also after an error, then close without waiting.
 ///
-/// `NBD_OPT_STARTTLS` is not here yet. It belongs before every other option (``beginOptions()``), and it has to
-/// throw away bytes that came before the encryption started.
+/// `NBD_OPT_STARTTLS` comes before every other option. Its acknowledgement leads to `tlsAwaited`, in which the driver, who sees
+/// ``wantsTLS``, does what TLS takes, and then calls ``tlsEstablished()``. A byte that has come after the acknowledgement by then
+/// was put there by somebody, and ends the negotiation.
 public struct HandshakeMachine: Sendable {
   /// How a negotiation ended well.
   public enum Outcome: Hashable, Sendable {
@@ -55,6 +56,8 @@ public struct HandshakeMachine: Sendable {
     case exportNameReply(reserved: Int)
     case optionReplyHeader(OptionInProgress)
     case optionReplyPayload(OptionInProgress, OptionReplyHeader)
+    /// `NBD_OPT_STARTTLS` is acknowledged: the next bytes, both ways, are those of TLS.
+    case tlsAwaited
     case finished(Outcome)
     case failed(NBDError)
     /// Taken out to be changed. Never seen between two calls.
@@ -69,7 +72,7 @@ public struct HandshakeMachine: Sendable {
       case .exportNameReply(let reserved): ExportNameReply.encodedSize + reserved
       case .optionReplyHeader: OptionReplyHeader.size
       case .optionReplyPayload(_, let header): header.payloadSize
-      case .finished, .failed, .inHand: nil
+      case .tlsAwaited, .finished, .failed, .inHand: nil
       }
     }
   }
@@ -80,11 +83,12 @@ public struct HandshakeMachine: Sendable {
     var flags: HandshakeFlags = []
     var replies = ReplyForm.simple
     var contexts: [MetadataContext] = []
+    var isEncrypted = false
   }
 
   /// One line for each optional step that the server refused and each oddity that was tolerated, for
   /// `--verbose`. Printable as it is, also where it quotes the server.
-  public private(set) var notes: [String] = []
+  public internal(set) var notes: [String] = []
 
   let request: HandshakeRequest
   var state = State.magic
@@ -103,6 +107,9 @@ public struct HandshakeMachine: Sendable {
   public var outcome: Outcome? {
     if case .finished(let outcome) = state { outcome } else { nil }
   }
+
+  /// The driver is to establish TLS now, before another byte is read as the protocol's, and to say so: ``tlsEstablished()``.
+  public var wantsTLS: Bool { if case .tlsAwaited = state { true } else { false } }
 
   /// Takes what the server has sent, cut anywhere. Holds at most one message of it, which ``Limits`` bounds.
   ///
@@ -124,6 +131,12 @@ public struct HandshakeMachine: Sendable {
         state = .failed(error)
         throw error
       }
+    }
+    if wantsTLS, !rest.isEmpty {
+      let error = NBDError.broken(
+        "bytes in the clear after \(OptionType.startTLS) was acknowledged", expected: "none", found: "\(rest.byteCount)")
+      state = .failed(error)
+      throw error
     }
     // After a goodbye there is nobody left to read what else the server says.
     if case .finished(.transmission) = state { leftover += rest.copyBytes() }
@@ -153,6 +166,7 @@ public struct HandshakeMachine: Sendable {
     case .magic, .secondMagic, .oldstyleExport, .handshakeFlags: "the server's greeting"
     case .exportNameReply: "the reply to \(OptionType.exportName)"
     case .optionReplyHeader(let option), .optionReplyPayload(let option, _): "the reply to \(option.type)"
+    case .tlsAwaited: "TLS"
     case .finished, .failed, .inHand: "nothing"
     }
   }
@@ -197,6 +211,7 @@ public struct HandshakeMachine: Sendable {
       "before it answered \(option.type)"
     case .optionReplyHeader(let option), .optionReplyPayload(let option, _):
       "in the middle of its reply to \(option.type)"
+    case .tlsAwaited: "after it had agreed to TLS"
     case .finished, .failed, .inHand: "after its end"
     }
   }

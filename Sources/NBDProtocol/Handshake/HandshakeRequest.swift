@@ -1,3 +1,13 @@
+/// Whether the conversation is encrypted (*TLS support*).
+public enum TLSPolicy: String, Hashable, Sendable {
+  /// Never: a server that insists on it is not talked to.
+  case off
+  /// Where the server can; whoever stands between can have it otherwise.
+  case allow
+  /// Always: there is no conversation without it.
+  case require
+}
+
 /// What a client wants from the negotiation.
 public struct HandshakeRequest: Hashable, Sendable {
   /// What the negotiation is for, and so how it ends.
@@ -24,6 +34,8 @@ public struct HandshakeRequest: Hashable, Sendable {
   /// The contexts for `NBD_OPT_SET_META_CONTEXT`; none skips that step, and so does a server that agreed to
   /// neither extended headers nor structured replies.
   public var contexts: [String]
+  /// `NBD_OPT_STARTTLS` first of all. What it takes belongs to the ``ServerEndpoint``, which decides this.
+  public internal(set) var tls = TLSPolicy.off
 
   public init(
     exportName: String = "", goal: Goal = .transmission, wantsExtendedHeaders: Bool = true,

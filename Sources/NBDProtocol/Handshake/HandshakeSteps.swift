@@ -1,6 +1,7 @@
 /// The order of the negotiation: what each message leads to (*Newstyle negotiation*, *Fixed newstyle negotiation*).
 ///
 /// ```
+/// STARTTLS -> (TLS) -> as below
 /// EXTENDED_HEADERS -> STRUCTURED_REPLY -> SET_META_CONTEXT -> GO | INFO -> (EXPORT_NAME)
 ///                                      -> LIST_META_CONTEXT
 /// LIST
@@ -29,6 +30,11 @@ extension HandshakeMachine {
       try header.check(answering: option.type)
       try option.begin(header)
       state = .optionReplyPayload(option, header)
+    case .optionReplyPayload(let option, let header) where header.type == .ack && option.type == .startTLS:
+      guard header.length == 0 else {
+        throw .brokenReply(to: .startTLS, expected: "NBD_REP_ACK without data", found: "\(header.length) bytes of it")
+      }
+      state = .tlsAwaited
     case .optionReplyPayload(let option, let header) where header.type == .ack:
       if header.length > 0 { note("\(option.type): ignored \(header.length) bytes of data after NBD_REP_ACK") }
       try acknowledged(option)
@@ -37,7 +43,7 @@ extension HandshakeMachine {
     case .optionReplyPayload(var option, let header):
       try option.add(header.type, message)
       state = .optionReplyHeader(option)
-    case .finished, .failed, .inHand:
+    case .tlsAwaited, .finished, .failed, .inHand:
       break  // these wait for no message
     }
   }
@@ -52,8 +58,26 @@ extension HandshakeMachine {
 
   // MARK: The options, in order
 
-  /// The first option. Replies and contexts are not negotiated for a mere list: they change nothing there.
+  /// The first option: TLS, so that nobody else hears or says the others.
   mutating func beginOptions() {
+    if request.tls == .off { negotiate() } else { send(.startTLS) }
+  }
+
+  /// TLS has been established: the server is who it should be, and the negotiation begins. Of what was said in the clear nothing
+  /// counts any more but the flags, which say that there are options, and which the server does not repeat.
+  public mutating func tlsEstablished() {
+    guard wantsTLS else { return }
+    notes = []
+    var encrypted = Terms()
+    encrypted.handshake = .fixedNewstyle
+    encrypted.flags = terms.flags
+    encrypted.isEncrypted = true
+    terms = encrypted
+    negotiate()
+  }
+
+  /// Replies and contexts are not negotiated for a mere list: they change nothing there.
+  private mutating func negotiate() {
     if request.goal == .list {
       send(.list)
     } else if request.wantsExtendedHeaders {
@@ -149,6 +173,12 @@ extension HandshakeMachine {
     // TLS for one option wants it for all: neither is worth another try.
     let isOptional = reply != .shutdown && reply != .tlsRequired
     switch option {
+    case .startTLS where isOptional && request.tls == .allow:
+      note("no TLS: \(refusal)")
+      negotiate()
+    case .startTLS where text.isEmpty && request.tls == .require:
+      sayGoodbye(after: nil)
+      throw .refused(option: .startTLS, reply: reply, message: "TLS is required")
     case .extendedHeaders where isOptional:
       note("no extended headers: \(refusal)")
       negotiateStructuredReplies()
@@ -161,8 +191,9 @@ extension HandshakeMachine {
     case .listMetaContext where reply == .unsupported:
       note("no metadata contexts: \(refusal)")
       leave(with: .contexts([]))
-    case .info where reply == .unsupported && terms.replies < .extended,
-      .go where reply == .unsupported && terms.replies < .extended:
+    // Not over TLS: how long the answer to the older option is was agreed on in the clear.
+    case .info where reply == .unsupported && terms.replies < .extended && !terms.isEncrypted,
+      .go where reply == .unsupported && terms.replies < .extended && !terms.isEncrypted:
       note("falling back to NBD_OPT_EXPORT_NAME: \(refusal)")
       sendExportName()
     default:

@@ -24,6 +24,6 @@ extension Channel {
     }
     guard case .moved(let count) = result else { return (result, false) }
     machine.received(count)
-    return (result, count < room)
+    return (result, count < room && !hasMore)
   }
 }

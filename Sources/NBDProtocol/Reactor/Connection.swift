@@ -137,6 +137,10 @@ package struct Connection: ~Copyable {
 
   // MARK: Moving bytes
 
+  /// There is something to be sent.
+  @inline(__always)
+  var hasOutput: Bool { !machine.output.isEmpty || channel.hasUnsent }
+
   /// Sends what the machine has to say, with one system call.
   mutating func send() -> Progress {
     switch channel.send(&machine) {
@@ -151,12 +155,12 @@ package struct Connection: ~Copyable {
   }
 
   private func broken(_ error: Errno) -> Progress {
-    .lost(.disconnected("the connection to the server broke: \(error)"), isFenced: error.isFence)
+    .lost(.disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence)
   }
 
   /// Has `epoll` say when there is room to send, while there is something to be sent.
   private mutating func watchWritable() -> Progress? {
-    let isWanted = !machine.output.isEmpty
+    let isWanted = hasOutput
     guard isWanted != watchesWritable else { return nil }
     watchesWritable = isWanted
     do {

@@ -32,6 +32,7 @@ package final class NegotiatedConnection: Sendable {
     guard let channel = takeChannel() else { return }
     // A courtesy: nobody is left to tell of an error, or to wait.
     _ = RequestHeader.softDisconnect.encoded(extended: export.replies == .extended).withUnsafeBytes { channel.send($0) }
+    channel.endOutput()
   }
 
   /// The channel, for the one that drives it from here on; nil the second time.

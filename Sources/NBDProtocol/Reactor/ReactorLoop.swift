@@ -127,7 +127,7 @@ package struct ReactorLoop: ~Copyable {
   // MARK: The connection
 
   mutating func send() -> Bool {
-    guard !connection.machine.output.isEmpty else { return false }
+    guard connection.hasOutput else { return false }
     switch connection.send() {
     case .none: return false
     case .some: reactor.traffic.wrappingAdd(1, ordering: .relaxed)
@@ -192,7 +192,7 @@ package struct ReactorLoop: ~Copyable {
     }
     endWaiting()
     // A server that does not answer is told as well, unless it has left us in the middle of a message.
-    if connection.isConnected, connection.machine.output.isEmpty { disconnect(until: deadline) }
+    if connection.isConnected, !connection.hasOutput { disconnect(until: deadline) }
     lose(.disconnected("the client has disconnected"))
     _ = takeMailbox()
     // What a peer still has of ours points at memory of this thread's source: it answers within its own bound.
@@ -204,8 +204,8 @@ package struct ReactorLoop: ~Copyable {
   private mutating func disconnect(until deadline: UInt64) {
     connection.disconnect()
     repeat {
-      if !send(), !takeMailbox(), !connection.machine.output.isEmpty { sleep(milliseconds: 50) }
-    } while connection.isConnected && !connection.machine.output.isEmpty && MonotonicClock.now < deadline
+      if !send(), !takeMailbox(), connection.hasOutput { sleep(milliseconds: 50) }
+    } while connection.isConnected && connection.hasOutput && MonotonicClock.now < deadline
     reactor.stopped()
     connection.endOutput()
     // The server closes when it has seen the disconnect. Closing first could make it see a reset instead.

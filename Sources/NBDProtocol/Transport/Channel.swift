@@ -3,7 +3,7 @@ import SystemPackage
 
 /// The stream of bytes between us and a server: the only thing that sends or receives on a connected socket.
 ///
-/// Nothing here blocks. It belongs to whoever drives the connection, and is closed with it.
+/// Nothing here blocks, but ``startTLS(_:until:)``. It belongs to whoever drives the connection, and is closed with it.
 package struct Channel: ~Copyable {
   /// What became of an attempt to move bytes.
   package enum Result {
@@ -23,16 +23,47 @@ package struct Channel: ~Copyable {
   static let memoryNap: UInt32 = 5000
 
   private let socket: OwnedDescriptor
+  /// Nil where bytes go as they are.
+  private var tls: TLSSession?
 
   /// - Parameter socket: a connected stream socket.
-  package init(_ socket: consuming OwnedDescriptor) { self.socket = socket }
+  package init(_ socket: consuming OwnedDescriptor) {
+    self.socket = socket
+    tls = nil
+  }
 
   /// For `epoll` and questions about the connection; not for moving bytes.
   package var descriptor: Int32 { socket.rawValue }
 
+  // MARK: TLS
+
+  /// Encrypts what is sent from here on. Blocks.
+  ///
+  /// - Throws: see ``TLSSession/start(_:credentials:until:)``.
+  mutating func startTLS(_ credentials: TLSCredentials, until deadline: Deadline) throws(NBDError) {
+    tls = try TLSSession.start(socket.rawValue, credentials: credentials, until: deadline)
+  }
+
+  /// What protects the connection, such as `TLS1.3, AES-256-GCM`; nil where nothing does.
+  var protection: String? { tls?.description }
+
+  /// Bytes were taken that the socket has no room for yet: to be sent again, with or without more of them, when there is.
+  @inline(__always)
+  var hasUnsent: Bool { if let tls { tls.hasUnsent } else { false } }
+
+  /// There is something to be received that epoll does not tell of.
+  @inline(__always)
+  var hasMore: Bool { if let tls { tls.hasMore } else { false } }
+
+  /// In words: what ``Result/broken(_:)`` meant.
+  func explained(_ error: Errno) -> String { tls?.end?.reason ?? "\(error)" }
+
+  // MARK: Moving bytes
+
   /// `sendmsg(2)`: as much of `vectors`, in order, as the kernel takes at once.
   @inline(__always)
   func send(_ vectors: UnsafeMutablePointer<IOVector>?, count: Int) -> Result {
+    if let tls { return tls.send(vectors, count: count) }
     var message = msghdr()
     message.msg_iov = vectors
     message.msg_iovlen = count
@@ -43,6 +74,7 @@ package struct Channel: ~Copyable {
   /// `recvmsg(2)`: what has come, into `vectors`, in order.
   @inline(__always)
   func receive(_ vectors: UnsafeMutablePointer<IOVector>, count: Int) -> Result {
+    if let tls { return tls.receive(vectors, count: count) }
     var message = msghdr()
     message.msg_iov = vectors
     message.msg_iovlen = count
@@ -62,7 +94,7 @@ package struct Channel: ~Copyable {
     return send(&vector, count: 1)
   }
 
-  private static func failure() -> Result {
+  static func failure() -> Result {
     switch Errno(rawValue: errno) {
     case .wouldBlock, .interrupted: .notNow
     case .noBufferSpace, .noMemory: .shortOfMemory
@@ -71,7 +103,10 @@ package struct Channel: ~Copyable {
   }
 
   /// `shutdown(2)`: nothing more is sent; the server sees the end when it has read the rest.
-  package func endOutput() { shutdown(socket.rawValue, Int32(SHUT_WR)) }
+  package func endOutput() {
+    tls?.endOutput()
+    shutdown(socket.rawValue, Int32(SHUT_WR))
+  }
 
   /// `shutdown(2)`: nothing more is sent or received. The descriptor stays a valid one.
   package func end() { shutdown(socket.rawValue, Int32(SHUT_RDWR)) }

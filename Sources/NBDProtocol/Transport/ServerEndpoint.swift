@@ -22,12 +22,18 @@ public final class ServerEndpoint: Sendable {
   }
   private let state: Mutex<State>
 
+  /// How its connections are encrypted; nil where they are not.
+  let tls: TLSCredentials?
+
   /// Starts the server, where `address` says how; else only takes note of it.
+  ///
+  /// - Parameter tls: whether and how connections are encrypted; its files are read here.
   ///
   /// Throws ``NBDError/system(_:doing:)`` where the program cannot be started or the descriptor is no connected
   /// stream socket; the descriptor is taken over only when this succeeds.
-  public init(_ address: ServerAddress) throws(NBDError) {
+  public init(_ address: ServerAddress, tls: TLSConfiguration? = nil) throws(NBDError) {
     self.address = address
+    self.tls = if let tls, tls.policy != .off { try TLSCredentials(tls, for: address) } else { nil }
     state = Mutex(try Self.start(address))
   }
 
@@ -88,12 +94,13 @@ public final class ServerEndpoint: Sendable {
   /// Whether connections to it can be made after the first were lost.
   public var canReconnect: Bool { if case .descriptor = address { false } else { true } }
 
-  /// The server of a URI. Throws ``NBDError/unsupported(_:)`` for one that requires TLS, before anything is sent.
-  public convenience init(_ uri: NBDURI) throws(NBDError) {
-    if case .required = uri.tls {
-      throw .unsupported("\(uri) requires TLS, and TLS is not supported yet")
-    }
-    try self.init(uri.address)
+  /// The server of a URI.
+  ///
+  /// - Parameters:
+  ///   - tls: goes before what the URI says about TLS.
+  ///   - usesFiles: the files that the URI names may be read.
+  public convenience init(_ uri: NBDURI, tls: TLSConfiguration? = nil, usesFiles: Bool = false) throws(NBDError) {
+    try self.init(uri.address, tls: try uri.tlsConfiguration(tls, usesFiles: usesFiles))
   }
 
   deinit { shutdown() }

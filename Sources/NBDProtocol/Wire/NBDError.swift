@@ -17,6 +17,8 @@ public enum NBDError: Error, Hashable, Sendable {
   case refused(option: OptionType, reply: OptionReplyType, message: String)
   /// The server answered a command with an error. The connection goes on.
   case server(NBDErrorCode)
+  /// TLS was not begun: the server is not who it should be, the two sides do not agree, or the files for it are no good.
+  case insecure(String)
   /// The connection ended, or there is none any more.
   case disconnected(String)
   /// A deadline passed.
@@ -44,6 +46,7 @@ extension NBDError: CustomStringConvertible {
     case .refused(let option, let reply, let message):
       "the server refused \(option) with \(reply)" + (message.isEmpty ? "" : ": \(printable(message))")
     case .server(let code): "the server answered \(code)"
+    case .insecure(let reason): reason
     case .disconnected(let reason): reason
     case .timedOut(let what): "timed out: \(what)"
     case .abandoned: "the operation was abandoned"

@@ -84,7 +84,8 @@ private func check(_ transcript: Transcript, _ request: HandshakeRequest) {
 func check(_ error: NBDError) {
   switch error {
   case .violation, .refused, .disconnected, .unsupported: break
-  case .invalidArgument, .readOnly, .server, .timedOut, .abandoned, .system: fault("not the server's doing: \(error)")
+  case .invalidArgument, .readOnly, .server, .insecure, .timedOut, .abandoned, .system:
+    fault("not the server's doing: \(error)")
   }
   let text = error.description
   if text.isEmpty || !isPrintable(text) || text.utf8.count > 128 * 1024 { fault("no message for a person: \(text)") }

@@ -1,0 +1,143 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import NBDProtocol
+
+/// What a person and a URI may say about TLS, and what has to be there for it.
+@Suite struct TLSConfigurationTests {
+  private static let local = ServerAddress.tcp(host: "localhost", port: 1)
+
+  private func reason(_ tls: TLSConfiguration, _ address: ServerAddress = local) -> String? {
+    failure { () throws(NBDError) in _ = try TLSCredentials(tls, for: address) }.map { "\($0)" }
+  }
+
+  // URI-003, URI-022: its scheme requires TLS, whatever else is said.
+  @Test func aURIIsNotWeakenedAndMayBeStrengthened() throws {
+    let secret = try NBDURI("nbds://alice@host/?tls-hostname=name&tls-verify-peer=0")
+    let open = try NBDURI("nbd://host/")
+    let alone = try #require(try secret.tlsConfiguration())
+    #expect(alone.policy == .require && alone.username == "alice" && alone.hostname == "name" && alone.verifiesPeer == false)
+    #expect(try secret.tlsConfiguration(TLSConfiguration(policy: .allow))?.policy == .require)
+    #expect(failure { () throws(NBDError) in _ = try secret.tlsConfiguration(TLSConfiguration(policy: .off)) } != nil)
+    #expect(try open.tlsConfiguration() == nil)
+    #expect(try open.tlsConfiguration(TLSConfiguration())?.policy == .require)
+    // A person goes before a URI.
+    var given = TLSConfiguration()
+    given.verifiesPeer = true
+    given.hostname = "mine"
+    given.username = "bob"
+    let both = try #require(try secret.tlsConfiguration(given))
+    #expect(both.verifiesPeer == true && both.hostname == "mine" && both.username == "bob")
+  }
+
+  @Test(arguments: ["tls-certificates", "tls-psk-file"])
+  func filesOfAURIAreReadOnlyWhenThatIsAllowed(parameter: String) throws {
+    let uri = try NBDURI("nbds://host/?\(parameter)=/etc/passwd")
+    let error = failure { () throws(NBDError) in _ = try uri.tlsConfiguration() }
+    #expect(error.map { "\($0)" }?.contains(parameter) == true)
+    let allowed = try #require(try uri.tlsConfiguration(usesFiles: true))
+    #expect(allowed.certificates ?? allowed.preSharedKeyFile == "/etc/passwd")
+    // An endpoint does not read them by itself.
+    #expect(failure { () throws(NBDError) in _ = try ServerEndpoint(uri) } == error)
+    var given = TLSConfiguration()
+    given.certificates = "/c"
+    given.preSharedKeyFile = "/k"
+    #expect(try uri.tlsConfiguration(given) == given)
+  }
+
+  @Test func anonymousTLSIsRefused() {
+    var tls = TLSConfiguration()
+    tls.authentication = .anonymous
+    #expect(reason(tls)?.contains("anon") == true)
+    tls.authentication = .preSharedKey
+    #expect(reason(tls)?.contains("tls-psk-file") == true)
+  }
+
+  // CVE-2024-7383: a name that is not known is no reason not to verify it.
+  @Test func whoHasNoHostNameNeedsOne() async throws {
+    try await withTemporaryDirectory { directory in
+      let certificates = try await Certificates(in: directory)
+      for address in [ServerAddress.unix(path: [1]), .vsock(cid: 2, port: 1), .command(["x"]), .socketActivation(["x"])] {
+        var tls = TLSConfiguration()
+        tls.certificates = certificates.trusting
+        #expect(reason(tls, address)?.contains("tls-hostname") == true, "\(address)")
+        tls.hostname = "name"
+        #expect(reason(tls, address) == nil)
+        tls.hostname = nil
+        tls.verifiesPeer = false
+        #expect(reason(tls, address) == nil)
+        tls = TLSConfiguration()
+        tls.preSharedKeyFile = certificates.keys
+        tls.username = "alice"
+        #expect(reason(tls, address) == nil)
+      }
+    }
+  }
+
+  @Test(arguments: [0o604, 0o644, 0o602, 0o620, 0o660, 0o666] as [mode_t])
+  func aSecretThatIsNoneIsRefused(mode: mode_t) async throws {
+    try await withTemporaryDirectory { directory in
+      let certificates = try await Certificates(in: directory)
+      var key = TLSConfiguration()
+      key.preSharedKeyFile = certificates.keys
+      key.username = "alice"
+      #expect(reason(key) == nil)
+      chmod(certificates.keys, mode)
+      #expect(reason(key)?.contains("chmod 600") == true)
+      var own = TLSConfiguration()
+      own.certificates = certificates.client
+      #expect(reason(own) == nil)
+      chmod(certificates.client + "/client-key.pem", mode)
+      #expect(reason(own)?.contains("chmod 600") == true)
+    }
+  }
+
+  @Test func filesThatAreNoGoodAreNamed() async throws {
+    try await withTemporaryDirectory { directory in
+      let certificates = try await Certificates(in: directory)
+      func write(_ path: String, _ text: String) throws {
+        try? FileManager.default.removeItem(atPath: path)
+        try text.write(toFile: path, atomically: false, encoding: .utf8)
+        chmod(path, 0o600)
+      }
+      var tls = TLSConfiguration()
+      tls.certificates = certificates.client
+      for (file, text) in [("client-cert.pem", ""), ("client-cert.pem", "x\n"), ("client-key.pem", "x\n"), ("ca-cert.pem", "x\n")] {
+        let path = certificates.client + "/" + file
+        let good = try String(contentsOfFile: path, encoding: .utf8)
+        try write(path, text)
+        #expect(reason(tls)?.contains(file) == true, "\(file): \(reason(tls) ?? "no error")")
+        try write(path, good)
+        #expect(reason(tls) == nil)
+      }
+      // A certificate without its key, and the other way round.
+      for file in ["client-key.pem", "client-cert.pem"] {
+        let path = certificates.client + "/" + file
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".away")
+        #expect(reason(tls)?.contains("\(file) is missing") == true)
+        try FileManager.default.moveItem(atPath: path + ".away", toPath: path)
+      }
+      var key = TLSConfiguration()
+      key.preSharedKeyFile = certificates.keys
+      for (lines, word) in [
+        ("alice:xyz\n", "hexadecimal"), ("alice:012\n", "hexadecimal"), ("alice:\n", "hexadecimal"),
+        ("alicea:01\nali:01\n", "no key"), ("", "0 bytes"),
+      ] {
+        key.username = "alice"
+        try write(certificates.keys, lines)
+        #expect(reason(key)?.contains(word) == true, "\(lines): \(reason(key) ?? "no error")")
+      }
+      tls.certificates = directory.path + "/keys/keys.psk"
+      #expect(reason(tls) != nil)
+      tls.certificates = "/dev"
+      #expect(reason(tls)?.contains("/dev/ca-cert.pem") == true)
+    }
+  }
+
+  @Test func theUsualFoldersAreThoseOfLibnbd() {
+    #expect(TLSFiles.folders(user: 0, home: "/root") == ["/etc/pki/libnbd"])
+    #expect(TLSFiles.folders(user: 5, home: "/h") == ["/h/.pki/libnbd", "/h/.config/pki/libnbd"])
+    #expect(TLSFiles.folders(user: 5, home: nil) == [])
+  }
+}
