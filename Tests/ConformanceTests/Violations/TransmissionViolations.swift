@@ -167,7 +167,7 @@ extension Violation {
     .failing("TX-066", with: 12) { c, r in isSimple(c) && r.type == 99 && c.requests.count == 1 && r.length == 0 },
     Violation(id: "TX-070", mistakes: [.cachesReads]),
     Violation(id: "TX-071", offer: "plain", mistakes: [.servesOne]),
-    Violation(id: "OPT-012", mistakes: [.endsAtOnce]),
+    Violation(id: "OPT-012", also: ["TX-068"], mistakes: [.endsAtOnce]),
     .dropping("TX-068") { c, r in c.requests.count == 3 && c.requests.allSatisfy { $0.isRead(0, c.offer.size) } },
   ]
 }
