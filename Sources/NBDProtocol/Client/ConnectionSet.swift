@@ -145,7 +145,7 @@ package final class ConnectionSet: Sendable {
       while !waitForSemaphore(&pointer.pointee.semaphore, milliseconds: Int(watchMilliseconds)) {
         guard !isLeft, isGone() else { continue }
         isLeft = true
-        hold = leave(pointer)
+        hold = pointer.leave(gate, reactors)
         gone()
       }
       precondition(pointer.pointee.hasEnded)
@@ -153,17 +153,6 @@ package final class ConnectionSet: Sendable {
       sem_destroy(&pointer.pointee.semaphore)
     }
     return (pending.outcome, pending.extents)
-  }
-
-  /// Nobody wants `pending` any more: drops it where it was not sent, and else holds what it may change.
-  private func leave(_ pending: UnsafeMutablePointer<PendingOperation>) -> RangeGate.Hold? {
-    guard pending.pointee.operation.command.mutates else { return nil }
-    let isUnsent = pending.pointee.drop()
-    let hold = isUnsent ? nil : gate.hold(pending.pointee.operation.range)
-    if !isUnsent { pending.pointee.leave() }
-    // One of them may have it waiting.
-    for reactor in reactors { reactor.mailbox.gateChanged() }
-    return hold
   }
 
   /// Carries out `operation` without blocking a thread.
@@ -210,4 +199,17 @@ package final class ConnectionSet: Sendable {
   }
 
   private func lostError() -> NBDError { failure ?? .disconnected("there is no connection to the server") }
+}
+
+extension UnsafeMutablePointer<PendingOperation> {
+  /// Nobody wants it any more: drops it where it was not sent, and else holds what it may change, until its end.
+  func leave(_ gate: RangeGate, _ reactors: [Reactor]) -> RangeGate.Hold? {
+    guard pointee.operation.command.mutates else { return nil }
+    let isUnsent = pointee.drop()
+    let hold = isUnsent ? nil : gate.hold(pointee.operation.range)
+    if !isUnsent { pointee.leave() }
+    // One of them may have it waiting.
+    for reactor in reactors { reactor.mailbox.gateChanged() }
+    return hold
+  }
 }

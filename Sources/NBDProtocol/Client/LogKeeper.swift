@@ -3,9 +3,6 @@
 /// One is sent when the log is half full, which keeps writers from waiting for it, and a few seconds after the first entry, so that
 /// what has to be sent again after a loss is not much. One that fails is told to whoever asks for the next flush.
 struct LogKeeper: Sendable {
-  /// Milliseconds that an entry stays without a flush of ours.
-  private static let patience = 5000
-
   private let log: WriteLog
   private let news: Semaphore
   private let connections: ConnectionSet
@@ -20,18 +17,45 @@ struct LogKeeper: Sendable {
   func start() throws(NBDError) { try POSIXThread.startDetached("the write log") { run() } }
 
   private func run() {
+    var rule = FlushRule()
     while !connections.isEnding {
-      if log.isEmpty {
-        news.wait()
-        continue
+      let now = MonotonicClock.now
+      switch rule.next(isEmpty: log.isEmpty, wantsFlush: log.wantsFlush, at: now) {
+      case .rest: news.wait()
+      case .wait(let until): news.wait(milliseconds: Int((until - now) / 1_000_000 + 1))
+      case .flush:
+        let (outcome, _) = connections.run(Operation(.flush, token: Token(.mailbox, 0)))
+        if case .failed = outcome { log.lose() }
       }
-      let deadline = Deadline.after(milliseconds: Self.patience)
-      while !log.wantsFlush, !connections.isEnding, !deadline.hasPassed {
-        news.wait(milliseconds: Int(deadline.pollTimeout))
-      }
-      guard !log.isEmpty, !connections.isEnding else { continue }
-      let (outcome, _) = connections.run(Operation(.flush, token: Token(.mailbox, 0)))
-      if case .failed = outcome { log.lose() }
     }
+  }
+}
+
+/// When to send a flush on our own account: the decision, without a clock.
+struct FlushRule {
+  enum Step: Hashable {
+    /// Nothing, before the log has an entry.
+    case rest
+    /// Nothing, before the log says so or that time has come.
+    case wait(until: UInt64)
+    case flush
+  }
+
+  /// Nanoseconds that an entry stays without a flush of ours.
+  private static let patience: UInt64 = 5_000_000_000
+
+  /// When it was first seen that the log has entries.
+  private var since: UInt64?
+
+  mutating func next(isEmpty: Bool, wantsFlush: Bool, at now: UInt64) -> Step {
+    guard !isEmpty else {
+      since = nil
+      return .rest
+    }
+    let since = self.since ?? now
+    self.since = since
+    guard wantsFlush || now - since >= Self.patience else { return .wait(until: since + Self.patience) }
+    self.since = nil
+    return .flush
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// Connects again: one thread for an export, from its first connection to its end.
@@ -9,11 +10,10 @@ import Synchronization
 ///
 /// Blocking is allowed here: nothing waits for this thread but requests that wait for the server.
 final class Reconnector: Sendable {
-  /// Milliseconds that the reactors may take to finish what they have, before a new connection is put off: one that lives may be slow,
-  /// and nobody begins anything meanwhile.
-  private static let quietMilliseconds = 1000
   /// Milliseconds in which losses count as one, where some connections live.
   private static let gatherMilliseconds = 20
+  /// Milliseconds between two looks at whether to wait on for a server that was given up.
+  private static let unfinishedMilliseconds = 300
 
   private let ways: [Opener]
   private let export: Export
@@ -79,18 +79,9 @@ final class Reconnector: Sendable {
   /// Notes what was lost. Returns whether there was anything.
   private func takeLosses(_ log: inout ConnectionLog) -> Bool {
     let now = MonotonicClock.now
-    var isNews = false
-    for (index, reactor) in reactors.enumerated() {
-      guard case .lost(let error) = reactor.currentState else { continue }
-      recovery.withLock { recovery in
-        guard !recovery.lost.contains(index) else { return }
-        isNews = true
-        recovery.lose(
-          index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), at: now, random: .random(in: 0 ... .max))
-      }
-      log.lastError = error
-    }
-    return isNews
+    let losses = recovery.withLock { $0.takeLosses(of: reactors, at: now, random: .random(in: 0 ... .max)) }
+    log.lastError = losses.lastError ?? log.lastError
+    return losses.areNew
   }
 
   /// Says what is lost. Connections to one server are lost together, and each reactor sees its own.
@@ -108,11 +99,13 @@ final class Reconnector: Sendable {
   // MARK: A new connection
 
   private func connect(_ way: Int, _ log: inout ConnectionLog) {
+    var unfinished: UnfinishedReplay?
     do throws(NBDError) {
       let new = try ways[way].reopen()
       if let difference = new.export.difference(from: export, isReadOnly: isReadOnly) { return refuse(difference, &log) }
       let connection = NegotiatedConnection(taking: new, contextsAsIn: export)
-      guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index) else { return }
+      guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index, &unfinished)
+      else { return }
       let alive = recovery.withLock { recovery in
         recovery.made(index, way: way)
         return recovery.alive
@@ -122,6 +115,7 @@ final class Reconnector: Sendable {
       if alive == reactors.count { log = ConnectionLog() }
     } catch {
       failed(error, &log)
+      if let unfinished { wait(for: unfinished) }
     }
   }
 
@@ -142,21 +136,61 @@ final class Reconnector: Sendable {
 
   /// Has the reactor of that number take `connection`, when nothing else is in flight and the log was sent again. Returns how many
   /// operations that were; nil where this is the end.
-  private func admit(_ connection: NegotiatedConnection, _ index: Int) throws(NBDError) -> Int? {
+  private func admit(
+    _ connection: NegotiatedConnection, _ index: Int, _ unfinished: inout UnfinishedReplay?
+  ) throws(NBDError) -> Int? {
     let stop = link.stopAll(reactors)
     defer { link.resumeAll(reactors) }
-    let deadline = Deadline.after(milliseconds: Self.quietMilliseconds)
-    while !reactors.allSatisfy({ $0.isQuiet(since: stop) }) {
-      if isEnding.load(ordering: .relaxed) { return nil }
-      guard !deadline.hasPassed else { throw .timedOut("the other connections did not come to rest") }
-      link.news.wait(milliseconds: Int(deadline.pollTimeout))
+    let admission = Admission(stoppedAt: MonotonicClock.now)
+    waiting: while true {
+      let isQuiet = reactors.allSatisfy { $0.isQuiet(since: stop) }
+      let now = MonotonicClock.now
+      switch admission.next(isQuiet: isQuiet, at: now) {
+      case .join: break waiting
+      case .putOff: throw .timedOut("the other connections did not come to rest")
+      case .wait(let until):
+        if isEnding.load(ordering: .relaxed) { return nil }
+        link.news.wait(milliseconds: Int((until - now) / 1_000_000 + 1))
+      }
     }
     guard let log = link.log, !log.isEmpty else {
       reactors[index].give(connection)
       return 0
     }
-    let (ready, resent) = try Replay.run(log, over: connection)
-    reactors[index].give(ready)
-    return resent
+    switch Replay.run(log, over: connection, reactors[index].gate, quiesce: reactors[index].timing.quiesce) {
+    case .sent(let ready, let count):
+      reactors[index].give(ready)
+      return count
+    case .failed(let error, let left):
+      unfinished = left
+      throw error
+    }
+  }
+
+  /// Waits until the server can do no more about a log that was being sent again, or until nobody wants to know.
+  private func wait(for replay: UnfinishedReplay) {
+    while !replay.hasEnded(at: MonotonicClock.now), !isEnding.load(ordering: .relaxed) {
+      if recovery.withLock({ $0.isExpired(at: MonotonicClock.now) }) { return }
+      // In short waits: the end of a mount does not wake this one.
+      _ = try? Syscall.poll(replay.descriptor, for: Int32(POLLIN), until: .after(milliseconds: Self.unfinishedMilliseconds))
+    }
+  }
+}
+
+extension Recovery {
+  /// Notes which of `reactors` have lost their connections. Returns whether any had not before, and the last one's error.
+  mutating func takeLosses(
+    of reactors: [Reactor], at now: UInt64, random: UInt64
+  ) -> (areNew: Bool, lastError: NBDError?) {
+    var areNew = false
+    var lastError: NBDError?
+    for (index, reactor) in reactors.enumerated() {
+      guard case .lost(let error) = reactor.currentState else { continue }
+      lastError = error
+      guard !lost.contains(index) else { continue }
+      areNew = true
+      lose(index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), at: now, random: random)
+    }
+    return (areNew, lastError)
   }
 }

@@ -96,11 +96,17 @@ package struct Recovery {
     aloneSince = nil
   }
 
+  /// There was no connection for so long that it is given up.
+  package func isExpired(at now: UInt64) -> Bool {
+    guard let aloneSince, let window else { return false }
+    return now - aloneSince >= window
+  }
+
   package mutating func next(at now: UInt64) -> Step {
     guard alive < isAlive.count, !hasGivenUp else { return .rest }
-    if let aloneSince, let window, now - aloneSince >= window {
+    if isExpired(at: now) {
       hasGivenUp = true
-      return .giveUp(after: now - aloneSince)
+      return .giveUp(after: now - (aloneSince ?? now))
     }
     guard now >= nextAttempt else {
       let end = aloneSince.flatMap { since in window.map { since + $0 } } ?? .max

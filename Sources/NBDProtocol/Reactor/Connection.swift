@@ -12,7 +12,7 @@ package struct Connection: ~Copyable {
     case open
     /// The server goes away (`NBD_ESHUTDOWN`), or we do: what is in flight is finished, nothing is begun.
     case leaving
-    /// It was given up, and what the server does about it is not known yet. `until`: in nanoseconds of ``MonotonicClock``.
+    /// It was given up, and what the server does about it is not known yet. `until`: in nanoseconds of the reactor's clock.
     case settling(until: UInt64)
     case closed
   }
@@ -28,6 +28,7 @@ package struct Connection: ~Copyable {
   private let channel: Channel
   private let epoll: Epoll
   private let gate: RangeGate
+  private let clock: TimeSource
   package var machine: TransmissionMachine
   private(set) var state = State.open
   /// Holds what a server that was given up, or goes away, may still write. Released when the connection is fenced.
@@ -48,11 +49,12 @@ package struct Connection: ~Copyable {
   ///   - patience: milliseconds, see ``PeerWatch``.
   init(
     _ channel: consuming Channel, _ export: Export, leftover: [UInt8], patience: Int, log: WriteLog?, _ gate: RangeGate,
-    _ epoll: Epoll
+    _ epoll: Epoll, _ clock: TimeSource
   ) {
     self.channel = channel
     self.gate = gate
     self.epoll = epoll
+    self.clock = clock
     machine = TransmissionMachine(export, leftover: leftover, log: log)
     if (try? Syscall.tcpInformation(self.channel.descriptor)) != nil { peerWatch = PeerWatch(patience: patience) }
   }
@@ -102,7 +104,7 @@ package struct Connection: ~Copyable {
     let hold = inDoubt.isEmpty ? nil : gate.hold(inDoubt)
     if let doubt { gate.release(doubt) }
     doubt = hold
-    state = hold == nil ? .closed : .settling(until: MonotonicClock.now + quiesce)
+    state = hold == nil ? .closed : .settling(until: clock.now + quiesce)
   }
 
   /// Tells the server, once everybody here knows.
@@ -216,7 +218,7 @@ package struct Connection: ~Copyable {
   /// Reads on after the connection was given up, and looks at the clock. Returns whether there was anything to do.
   mutating func settle() -> Bool {
     guard case .settling(let until) = state else { return false }
-    if MonotonicClock.now >= until {
+    if clock.now >= until {
       settled()
       return true
     }

@@ -5,7 +5,8 @@ import Synchronization
 /// A write whose caller no longer waits, or whose connection was given up, may still reach the disk at any time. A later write of
 /// the same bytes must not be sent before the end of the earlier one is known, or the earlier one might overwrite it. So
 /// whoever stops waiting for an operation *holds* its range first, and the reactors let wait what overlaps. What has passed
-/// the gate is not stopped any more: it ran beside the other one while both were waited for, and so in either order.
+/// the gate is not stopped any more: it ran beside the other one while both were waited for, and so in either order. But a
+/// read-modify-write may not run beside another connection's of the same block, and is asked again wherever it goes.
 ///
 /// Held ranges are rare: while there are none, passing costs one load. Any thread may call any of this.
 package final class RangeGate: Sendable {
@@ -36,12 +37,14 @@ package final class RangeGate: Sendable {
 
   /// Holds `range`, in bytes, until ``release(_:)``. To be called before anybody learns that the operation there is no longer
   /// waited for.
-  package func hold(_ range: Range<UInt64>) -> Hold { hold(CollectionOfOne(range)) }
+  package func hold(_ range: Range<UInt64>) -> Hold { hold(CollectionOfOne(range), isOfConnection: false) }
 
-  /// Holds several ranges together.
-  package func hold(_ ranges: some Sequence<Range<UInt64>>) -> Hold {
+  /// Holds several ranges together, because of what a connection has sent.
+  package func hold(_ ranges: some Sequence<Range<UInt64>>) -> Hold { hold(ranges, isOfConnection: true) }
+
+  private func hold(_ ranges: some Sequence<Range<UInt64>>, isOfConnection: Bool) -> Hold {
     state.withLock { state in
-      let hold = state.ranges.hold(ranges)
+      let hold = state.ranges.hold(ranges, isOfConnection: isOfConnection)
       isHolding.store(!state.ranges.isEmpty, ordering: .releasing)
       return Hold(ranges: hold)
     }
@@ -69,6 +72,15 @@ package final class RangeGate: Sendable {
     return state.withLock { state in
       // In one with the look: no release may come in between.
       state.ranges.blocks(range) && state.wake(mailbox)
+    }
+  }
+
+  /// Whether a read-modify-write of `range` has to wait for what a connection has sent; where it has to, the next ``release(_:)``
+  /// wakes the reactor of `mailbox`.
+  func blocksBlocks(of range: Range<UInt64>, waking mailbox: Mailbox) -> Bool {
+    guard !isEmpty else { return false }
+    return state.withLock { state in
+      state.ranges.blocks(range, ofConnections: true) && state.wake(mailbox)
     }
   }
 

@@ -53,6 +53,7 @@ package final class Reactor: Sendable {
   private let thread = Mutex<pthread_t?>(nil)
   private let errorReport = Mutex<(@Sendable (ErrorReply) -> Void)?>(nil)
   let timing: Timing
+  let clock: TimeSource
 
   /// How long a reactor waits for what.
   package struct Timing: Hashable, Sendable {
@@ -71,11 +72,14 @@ package final class Reactor: Sendable {
     package init() {}
   }
 
-  package init(_ export: Export, _ gate: RangeGate, _ link: Link, _ timing: Timing = Timing()) throws(NBDError) {
+  package init(
+    _ export: Export, _ gate: RangeGate, _ link: Link, _ timing: Timing = Timing(), clock: TimeSource = .monotonic
+  ) throws(NBDError) {
     self.export = export
     self.gate = gate
     self.link = link
     self.timing = timing
+    self.clock = clock
     mailbox = try Mailbox()
     epoll = try Epoll()
   }
@@ -117,12 +121,14 @@ package final class Reactor: Sendable {
     }
   }
 
-  /// Gives a reactor that has lost its connection another one.
+  /// Gives a reactor that has lost its connection another one; while all are stopped.
   func give(_ connection: NegotiatedConnection) {
     // From here on a loss is one of the new connection.
     state.withLock { if case .lost = $0 { $0 = .running } }
     next.withLock { $0 = connection }
     hasNext.store(true, ordering: .releasing)
+    // Before anybody goes on: all have to agree on the first that is alive.
+    isLost.store(false, ordering: .releasing)
     mailbox.gateChanged()
   }
 
@@ -163,9 +169,6 @@ package final class Reactor: Sendable {
     guard hasNext.load(ordering: .relaxed), hasNext.exchange(false, ordering: .acquiring) else { return nil }
     return next.withLock { $0.take() }
   }
-
-  /// It drives a new connection.
-  func revived() { isLost.store(false, ordering: .releasing) }
 
   /// Nothing is in flight here, since the stop of that number.
   func becameQuiet(_ stop: UInt64) {

@@ -33,11 +33,10 @@ extension ReactorLoop {
     guard !connection.isConnected, !isFinishing, let channel = next.takeChannel() else { return }
     var new = Connection(
       channel, next.export, leftover: next.leftover, patience: reactor.timing.patience, log: reactor.link.log, reactor.gate,
-      reactor.epoll)
+      reactor.epoll, reactor.clock)
     swap(&connection, &new)
     if new.isSettling { retire(new) }
     do { try connection.watch() } catch { return lose(error) }
-    reactor.revived()
     for peer in peers { peer.mailbox.gateChanged() }
     drainEvents()
   }
@@ -55,7 +54,7 @@ extension ReactorLoop {
       if retired?.settle() == true { worked = true }
       if retired?.isSettling == false { retired = nil }
     }
-    while let first = doubts.first, MonotonicClock.now >= first.until {
+    while let first = doubts.first, reactor.clock.now >= first.until {
       doubts.removeFirst()
       reactor.gate.release(first.hold)
       worked = true

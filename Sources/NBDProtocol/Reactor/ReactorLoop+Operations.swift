@@ -48,7 +48,7 @@ extension ReactorLoop {
     if reactor.mailbox.takeGateChange(), retryWaiting() { worked = true }
     backlog.append(reactor.mailbox.takeAll())
     while let pending = backlog.first {
-      if accepts {
+      if accepts, isPlace(for: pending.pointee.operation.command) {
         guard pass(pending) else { continue }
         guard connection.machine.submit(pending.pointee.operation) else { break }
         backlog.removeFirst()

@@ -10,7 +10,7 @@ extension ReactorLoop {
     let mayBeWaiting = connection.isConnected && connection.machine.load > 0
     guard mayBeWaiting || source?.hasRequests == true else { return }
     turnsToWatch = 64
-    let now = MonotonicClock.now
+    let now = reactor.clock.now
     if let silence = connection.silence(now: now) {
       lose(.disconnected("the server's machine has acknowledged nothing for \(silence / 1_000_000_000) s"))
     }

@@ -10,6 +10,19 @@ extension ReactorLoop {
     return parked.overlaps(operation) || reactor.isBlocked(operation)
   }
 
+  /// Whether this reactor is the one that begins such operations now. Those that are carried out in order have one, which may have
+  /// been another when they were left here.
+  @inline(__always)
+  func isPlace(for command: Command) -> Bool {
+    !command.isOrdered(block: connection.machine.limits.block) || peers.first(where: \.isAlive) === reactor
+  }
+
+  /// Whether `operation`, which has passed the gate, is a read-modify-write of a block that another connection may still write.
+  private func mustWaitForBlocks(_ operation: Operation) -> Bool {
+    guard !reactor.gate.isEmpty, operation.command.mutates, connection.machine.limits.block > 1 else { return false }
+    return reactor.gate.blocksBlocks(of: operation.range, waking: reactor.mailbox)
+  }
+
   /// There is a connection, of this reactor or another, that may be given something now.
   private var isServed: Bool { !reactor.link.stop.isOn && peers.contains(where: \.isAlive) }
 
@@ -23,6 +36,11 @@ extension ReactorLoop {
     if !pending.pointee.hasPassedGate, mustWait(pending.pointee.operation) {
       backlog.removeFirst()
       parked.append(pending.pointee.operation)
+      return false
+    }
+    if mustWaitForBlocks(pending.pointee.operation) {
+      backlog.removeFirst()
+      giveBack(ReturnedOperation(operation: pending.pointee.operation, fate: .unsent), outcome: .connectionLost)
       return false
     }
     if pending.pointee.pass() { return true }
@@ -91,7 +109,7 @@ extension ReactorLoop {
       end(left, .connectionLost)
       worked = true
     }
-    while isServed, let operation = returned.next(isHeld: { [reactor] in reactor.gate.holds($0, waking: reactor.mailbox) }) {
+    while isServed, let operation = nextReturned() {
       // Not to be found again in this loop: what is for this reactor waits until that accepts.
       guard let peer = peers.choose(for: operation.command, of: reactor.export), accepts || peer !== reactor else {
         returned.putBack(operation)
@@ -106,6 +124,15 @@ extension ReactorLoop {
       }
     }
     return worked
+  }
+
+  private mutating func nextReturned() -> Operation? {
+    let block = connection.machine.limits.block
+    return returned.next(
+      isHeld: { [reactor] in reactor.gate.holds($0, waking: reactor.mailbox) },
+      isBlocked: { [reactor] in
+        $0.command.mutates && block > 1 && reactor.gate.blocksBlocks(of: $0.range, waking: reactor.mailbox)
+      })
   }
 
   // MARK: The end

@@ -48,7 +48,7 @@ package struct ReactorLoop: ~Copyable {
     stop = reactor.link.stop
     connection = Connection(
       channel, reactor.export, leftover: leftover, patience: reactor.timing.patience, log: reactor.link.log, reactor.gate,
-      reactor.epoll)
+      reactor.epoll, reactor.clock)
     sharing = RequestSharing(reactor, among: peers, hasSource: source != nil)
     pacer = Pacer(busyPoll: UInt64(max(reactor.timing.busyPoll, 0)) * 1000)
     do {
@@ -82,8 +82,9 @@ package struct ReactorLoop: ~Copyable {
   }
 
   /// One turn. Returns whether there was anything to do.
-  private mutating func turn() -> Bool {
+  mutating func turn() -> Bool {
     stop = reactor.link.stop
+    sharing.isStopped = stop.isOn
     if let next = reactor.takeNext() { adopt(next) }
     let accepted = accepts
     accepts = !stop.isOn && connection.isOpen
@@ -111,17 +112,20 @@ package struct ReactorLoop: ~Copyable {
     return worked
   }
 
-  private mutating func sleep(milliseconds: Int32) {
+  /// Sleeps for so long at most. Returns whether something has come.
+  @discardableResult
+  mutating func sleep(milliseconds: Int32) -> Bool {
     watchSource()
-    guard reactor.mailbox.prepareToSleep() else { return }
+    guard reactor.mailbox.prepareToSleep() else { return true }
+    defer { reactor.mailbox.didWake() }
     // A stop has begun or ended in this turn.
-    guard reactor.link.stop.number == stop.number else { return reactor.mailbox.didWake() }
+    guard reactor.link.stop.number == stop.number else { return true }
     let woken = reactor.epoll.wait(milliseconds: milliseconds)
     if woken.isEmpty { turnsToWatch = 0 }
     if woken.contains(.socket) { connection.isReadable = true }
     if woken.contains(.retired) { retired?.isReadable = true }
     if woken.contains(.source) { isSourceReady = true }
-    reactor.mailbox.didWake()
+    return !woken.isEmpty
   }
 
   // MARK: The connection
@@ -182,11 +186,11 @@ package struct ReactorLoop: ~Copyable {
   /// Drains, disconnects softly, and waits for the server to hang up; within a bound (*Terminating the
   /// transmission phase*).
   private mutating func finish() {
-    let deadline = MonotonicClock.now + UInt64(Self.stopMilliseconds) * 1_000_000
+    let deadline = reactor.clock.now + UInt64(Self.stopMilliseconds) * 1_000_000
     isFinishing = true
     backlog.append(reactor.mailbox.close())
     while handedOut > 0 || (connection.isConnected && !(connection.machine.isIdle && backlog.isEmpty)),
-      MonotonicClock.now < deadline
+      reactor.clock.now < deadline
     {
       if !turn() { sleep(milliseconds: 50) }
     }
@@ -205,11 +209,11 @@ package struct ReactorLoop: ~Copyable {
     connection.disconnect()
     repeat {
       if !send(), !takeMailbox(), connection.hasOutput { sleep(milliseconds: 50) }
-    } while connection.isConnected && connection.hasOutput && MonotonicClock.now < deadline
+    } while connection.isConnected && connection.hasOutput && reactor.clock.now < deadline
     reactor.stopped()
     connection.endOutput()
     // The server closes when it has seen the disconnect. Closing first could make it see a reset instead.
-    while connection.isConnected, MonotonicClock.now < deadline {
+    while connection.isConnected, reactor.clock.now < deadline {
       if !receive(), !takeMailbox() { sleep(milliseconds: 50) }
     }
   }

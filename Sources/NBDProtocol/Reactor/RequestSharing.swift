@@ -18,6 +18,8 @@ struct RequestSharing {
   private var calmSince: UInt64 = 0
   /// The source has more requests than there is room for.
   var isBlocked = false
+  /// Nothing is to be begun: see ``Link``.
+  var isStopped = false
   private var watchesSource = true
 
   init(_ reactor: Reactor, among peers: [Reactor], hasSource: Bool) {
@@ -42,7 +44,7 @@ struct RequestSharing {
     } else if peers.contains(where: { $0.isCrowded.load(ordering: .relaxed) }) {
       calmSince = 0
     } else {
-      let now = MonotonicClock.now
+      let now = reactor.clock.now
       if calmSince == 0 { calmSince = now }
       guard now - calmSince >= Self.calm else { return }
       // The others see it when they next go to sleep.
@@ -51,10 +53,10 @@ struct RequestSharing {
     }
   }
 
-  /// Whether epoll should say that there are requests. While there is no room for more, it would say so again and again:
-  /// any completion makes room, and ``ReactorLoop/isSourceReady`` is still set then.
+  /// Whether epoll should say that there are requests. While there is no room for more, or nothing is to be begun, it would
+  /// say so again and again: any completion makes room, and ``ReactorLoop/isSourceReady`` is still set then.
   private var wantsSource: Bool {
-    !isBlocked && (isFirst || peers[0].sharesSource.load(ordering: .sequentiallyConsistent))
+    !isBlocked && !isStopped && (isFirst || peers[0].sharesSource.load(ordering: .sequentiallyConsistent))
   }
 
   /// Before sleeping: has epoll watch the source, or not.

@@ -1,7 +1,8 @@
 /// Operations that a connection could not finish, until another one carries them out. Oldest first.
 ///
 /// They have passed the export's ``RangeGate`` once, and do not wait for what is held there; but one that may still act must not
-/// meet itself: it waits until its old connection is *fenced*, which is when what that connection held is released.
+/// meet itself: it waits until its old connection is *fenced*, which is when what that connection held is released. And a
+/// read-modify-write must not meet another one of the same block.
 struct ReturnedOperations {
   private struct Entry {
     var operation: Operation
@@ -22,11 +23,13 @@ struct ReturnedOperations {
       Entry(operation: returned.operation, fence: returned.mayStillAct ? fence : nil, outcome: outcome))
   }
 
-  /// Takes out the oldest one that waits for no fence.
+  /// Takes out the oldest one that waits for nothing.
   ///
-  /// - Parameter isHeld: whether a fence is still up.
-  mutating func next(isHeld: (RangeGate.Hold) -> Bool) -> Operation? {
-    let index = entries.firstIndex { entry in !(entry.fence.map(isHeld) ?? false) }
+  /// - Parameters:
+  ///   - isHeld: whether a fence is still up.
+  ///   - isBlocked: whether it has to wait for others.
+  mutating func next(isHeld: (RangeGate.Hold) -> Bool, isBlocked: (Operation) -> Bool = { _ in false }) -> Operation? {
+    let index = entries.firstIndex { entry in !(entry.fence.map(isHeld) ?? false) && !isBlocked(entry.operation) }
     return index.map { entries.remove(at: $0).operation }
   }
 

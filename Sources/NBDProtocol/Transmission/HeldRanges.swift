@@ -13,7 +13,7 @@ struct HeldRanges {
 
   /// The server's minimum block in bytes, a power of two: a write of a part of a block changes all of it.
   private let block: UInt64
-  private var held: [(range: Range<UInt64>, number: UInt64)] = []
+  private var held: [(range: Range<UInt64>, number: UInt64, isOfConnection: Bool)] = []
   private var last: UInt64 = 0
 
   /// - Parameter minimumBlock: of ``BlockSizes``; 0 counts as 1.
@@ -22,9 +22,11 @@ struct HeldRanges {
   var isEmpty: Bool { held.isEmpty }
 
   /// Holds `ranges`, each widened to whole blocks. They may overlap each other and what is held already.
-  mutating func hold(_ ranges: some Sequence<Range<UInt64>>) -> Hold {
+  ///
+  /// - Parameter isOfConnection: because of what a connection has sent; otherwise because a caller has gone.
+  mutating func hold(_ ranges: some Sequence<Range<UInt64>>, isOfConnection: Bool = false) -> Hold {
     last += 1
-    for range in ranges where !range.isEmpty { held.append((widened(range), last)) }
+    for range in ranges where !range.isEmpty { held.append((widened(range), last, isOfConnection)) }
     return Hold(number: last)
   }
 
@@ -34,10 +36,10 @@ struct HeldRanges {
   /// Whether anything of `hold` was not let go of yet.
   func contains(_ hold: Hold) -> Bool { held.contains { $0.number == hold.number } }
 
-  /// Whether `range`, widened to whole blocks, touches a byte that is held.
-  func blocks(_ range: Range<UInt64>) -> Bool {
+  /// Whether `range`, widened to whole blocks, touches a byte that is held, or only one that is because of a connection.
+  func blocks(_ range: Range<UInt64>, ofConnections: Bool = false) -> Bool {
     let range = widened(range)
-    return held.contains { $0.range.overlaps(range) }
+    return held.contains { $0.range.overlaps(range) && ($0.isOfConnection || !ofConnections) }
   }
 
   /// The blocks that `range` touches; no more than fit 64 bits.
