@@ -44,7 +44,7 @@ struct LogReplay: ~Copyable {
     return phase == .over
   }
 
-  /// What the log holds, in pieces that do not overlap; the newest first.
+  /// What the log holds, in pieces that do not overlap.
   private static func newest(of log: WriteLog) -> [Operation] {
     var entries: [WriteLog.Entry] = []
     log.forEach { entries.append($0) }
@@ -59,7 +59,8 @@ struct LogReplay: ~Copyable {
         operations.append(part)
       }
     }
-    return operations
+    // Nothing depends on the order; this one is that of the answers.
+    return operations.reversed()
   }
 
   /// Submits an operation, unless there is no room.
