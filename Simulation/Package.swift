@@ -16,8 +16,10 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux"),
+    .systemLibrary(name: "CGnuTLS", pkgConfig: "gnutls", providers: [.apt(["libgnutls28-dev"])]),
     .target(
-      name: "NBDProtocol", dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+      name: "NBDProtocol",
+      dependencies: ["CLinux", "CGnuTLS", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: [testable]),
     .target(name: "TestSupport"),
 
