@@ -178,7 +178,7 @@ final class Reconnector: Sendable {
 }
 
 extension Recovery {
-  /// Notes which of `reactors` have lost their connections. Returns whether any had not before, and the last one's error.
+  /// Notes which of `reactors` have lost their connections. Returns whether any had not before, and the error of the last of those.
   mutating func takeLosses(
     of reactors: [Reactor], at now: UInt64, random: UInt64
   ) -> (areNew: Bool, lastError: NBDError?) {
@@ -186,8 +186,8 @@ extension Recovery {
     var lastError: NBDError?
     for (index, reactor) in reactors.enumerated() {
       guard case .lost(let error) = reactor.currentState else { continue }
-      lastError = error
       guard !lost.contains(index) else { continue }
+      lastError = error
       areNew = true
       lose(index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), at: now, random: random)
     }
