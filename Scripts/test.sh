@@ -122,6 +122,8 @@ run_tests() {
     # A runner that crashed leaves no count of what it did not run.
     [ "$failed" -gt 0 ] || failed=1
   fi
+  # What some tests have found out, in rows: which way to which server TLS connects, and how many violations are caught.
+  sed -n -E -e '/^TLS \| /p' -e '/^Violations:/p' "$log" | sort
   sed -n '/Test run with/p' "$log"
   if [ "$((passed + failed))" -eq 0 ]; then
     failed=1

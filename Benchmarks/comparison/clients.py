@@ -20,6 +20,8 @@ class Client:
     needs_server: bool = True
     read_ahead_kib: int | None = None
     """What root sets for the mount; None leaves what the client has."""
+    file_option: str | None = None
+    """What allows it to read the file of keys that a URI names."""
 
     @contextlib.contextmanager
     def attach(self, directory, address, size):
@@ -48,7 +50,8 @@ class Client:
         return {}
 
     def arguments(self, mountpoint, pid_file, address, _size):
-        return ["-P", pid_file, mountpoint, address.uri]
+        allowed = [self.file_option] if self.file_option and address.key_file else []
+        return [*allowed, "-P", pid_file, mountpoint, address.secure_uri]
 
     def is_ready(self, _mountpoint, pid_file):
         return has_content(pid_file)
@@ -103,6 +106,8 @@ REACTOR, THREADS, NBDFUSE, QEMU = "nbdmount", "nbdmount threads", "nbdfuse", "qe
 FUSE_ALONE, NBD_ALONE, NBDCOPY = "FUSE alone", "NBD alone", "nbdcopy"
 LIMITS = (FUSE_ALONE, NBD_ALONE)
 RIVALS = (REACTOR, THREADS, NBDFUSE, QEMU)
+UNLOGGED = "nbdmount --write-log 0"
+"""Keeps nothing for a server that comes back without its cache."""
 NEWEST = (REACTOR, THREADS, NBDFUSE + TESTING, QEMU + TESTING)
 VARIANT = " equal-"
 CONNECTIONS = (1, 2, 4, 8)
@@ -129,17 +134,20 @@ def equal(count):
     return tuple(f"{name}{VARIANT}{count}" for name in RIVALS if name != QEMU or count == 1)
 
 
-def nbdfuse_of(names):
-    """The nbdfuse among them, with whatever settings; None where it takes no part."""
-    return next((name for name in names if name.startswith(NBDFUSE)), None)
+def base_of(names):
+    """What the others are compared with: the nbdfuse among them, with whatever settings, else nbdmount without its log; None
+    where neither takes part."""
+    return next((name for name in names if name.startswith(NBDFUSE)), UNLOGGED if UNLOGGED in names else None)
 
 
 def all_clients(nbdmount, memory_fuse):
     """Every client by its name, each with its own defaults where its name says nothing else."""
     threads = ("--engine", "threads")
+    allow = "--tls-files-from-uri"
     clients = [
-        Client(REACTOR, (nbdmount,)),
-        Client(THREADS, (nbdmount, *threads)),
+        Client(REACTOR, (nbdmount,), file_option=allow),
+        Client(THREADS, (nbdmount, *threads), file_option=allow),
+        Client(UNLOGGED, (nbdmount, "--write-log", "0")),
         *(Client(name, (name,)) for name in (NBDFUSE, NBDFUSE + TESTING)),
         *(StorageDaemon(name, (name,)) for name in (QEMU, QEMU + TESTING)),
         MemoryFuse(FUSE_ALONE, (memory_fuse,), needs_server=False),

@@ -5,7 +5,7 @@ import os
 
 from . import loop
 from .applications import APPLICATIONS
-from .clients import CONNECTIONS, LIMITS, NBDCOPY, NEWEST, QEMU, RIVALS, equal
+from .clients import CONNECTIONS, LIMITS, NBDCOPY, NBDFUSE, NEWEST, QEMU, REACTOR, RIVALS, THREADS, UNLOGGED, equal
 from .fio import DIRECT, MIXED, random_workloads
 from .processes import PEERS, TESTING
 from .servers import Server
@@ -29,6 +29,10 @@ class Settings:
     """After which a copy of it is given up."""
 
 
+LOGGED = ("rw1", "rw32", "sw64k", "sw1M", "ddw4k", "ddw1M")
+"""Workloads that write, which the write log may slow down."""
+LOG_GROUPS = ("log", "log-nbdkit-file", "log-qemu-file")
+TLS_GROUP = "tls"
 QUICK = Settings(seconds=0.5, disk=256 << 20, dd_bytes=64 << 20, sparse=4 << 30, copy_seconds=5)
 WITH_TARGETS = 5
 """Rounds of a group whose numbers are promised."""
@@ -109,6 +113,18 @@ def groups(settings):
             note="qemu-nbd before 8.0 leaves Nagle's algorithm on (it does not ask for TCP_NODELAY), so that a reply can wait "
             "40 ms for the client's delayed acknowledgement. Which clients run into that is a matter of how they batch; "
             "the factors of this table are those of that stall and not of the clients' own speed."),
+        *(
+            Group(
+                name, server, (REACTOR, UNLOGGED), pick(everything, " ".join(LOGGED)), rounds=WITH_TARGETS,
+                note="What the write log costs, which is kept until the server has made it durable.")
+            for name, server in (
+                (LOG_GROUPS[0], nbdkit),
+                (LOG_GROUPS[1], Server("nbdkit", size=disk, is_on_disk=True)),
+                (LOG_GROUPS[2], Server("qemu-nbd", size=disk, is_on_disk=True)))
+        ),
+        Group(
+            TLS_GROUP, Server("nbdkit", size=disk, has_tls=True), (REACTOR, THREADS, NBDFUSE), core,
+            note="TLS with a pre-shared key, of both clients as they agree on it with the server."),
         Group(
             "connections", nbdkit, tuple(f"nbdmount -C {count}" for count in CONNECTIONS),
             pick(DIRECT, "rr32 rw32 sr1M sw1M")),

@@ -1,6 +1,6 @@
 """The Markdown report of one run."""
 
-from .clients import FUSE_ALONE, LIMITS, REACTOR, SETTINGS, nbdfuse_of
+from .clients import FUSE_ALONE, LIMITS, REACTOR, SETTINGS, base_of
 from .reasons import why_behind, why_wrong
 from .targets import evaluate
 
@@ -107,8 +107,8 @@ def checked_line(summary, group):
 
 
 def ratios_table(summary, group):
-    """Every client against nbdfuse: more is better, also where a time was taken."""
-    base = nbdfuse_of(group.clients)
+    """Every client against one: more is better, also where a time was taken."""
+    base = base_of(group.clients)
     others = [client for client in group.programs if client != base]
     rows = []
     for figure in group.figures:
@@ -195,8 +195,8 @@ def render(result, summary, groups):
     for group in groups:
         parts += [f"## {group.name}: {group.server.title}", *([group.note] if group.note else [])]
         parts += [f"Medians of {group.rounds} rounds. {checked_line(summary, group)}", values_table(summary, group)]
-        if nbdfuse_of(group.clients):
-            parts += ["Against nbdfuse, more is better:", ratios_table(summary, group)]
+        if base := base_of(group.clients):
+            parts += [f"Against {base}, more is better:", ratios_table(summary, group)]
         if usage := cpu_table(summary, group):
             parts += ["CPU time and memory:", usage]
         if FUSE_ALONE in group.clients:

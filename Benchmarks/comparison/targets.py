@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from .clients import NBDCOPY, NBDFUSE, QEMU, REACTOR, THREADS
+from .clients import NBDCOPY, NBDFUSE, QEMU, REACTOR, THREADS, UNLOGGED
 from .fio import MIXED
+from .plan import LOG_GROUPS, LOGGED, TLS_GROUP
 from .summary import Spread
 
 GROUP = "nbdkit-unix"
@@ -62,6 +63,16 @@ def evaluate(summary, counts):
                   lambda median: median >= 1.5)
             for workload, title in (("rr32", "threads engine, 4k random read, depth 32"),
                                     ("rw32", "threads engine, 4k random write, depth 32"))
+        ),
+        *(
+            at_least(summary, f"with the write log, {group}: {workload}", workload, UNLOGGED, factor, group=group)
+            for group, factor in zip(LOG_GROUPS, (0.95, 0.9, 0.9)) for workload in LOGGED
+        ),
+        *(
+            at_least(summary, f"over TLS: {title}", workload, NBDFUSE, factor, group=TLS_GROUP)
+            for workload, title, factor in (
+                ("sr1M", "1 MiB sequential direct read", 1), ("sw1M", "1 MiB sequential direct write", 1),
+                ("rr32", "4k random read, depth 32", 1.5), ("rw32", "4k random write, depth 32", 1.5))
         ),
         # Of times the ratio is the inverse: this is our time against nbdcopy's.
         judge(
