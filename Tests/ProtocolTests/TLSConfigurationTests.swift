@@ -43,7 +43,43 @@ import Testing
     var given = TLSConfiguration()
     given.certificates = "/c"
     given.preSharedKeyFile = "/k"
+    given.authentication = .preSharedKey
     #expect(try uri.tlsConfiguration(given) == given)
+  }
+
+  // Who says by what the server is known is not overruled by a URI, which may come from anybody.
+  @Test func aURIDoesNotChooseHowTheServerIsKnown() throws {
+    let uri = try NBDURI("nbds://host/?tls-type=x509&tls-verify-peer=0")
+    var keys = TLSConfiguration()
+    keys.preSharedKeyFile = "/k"
+    #expect(try uri.tlsConfiguration(keys)?.authentication == .preSharedKey)
+    var folder = TLSConfiguration()
+    folder.certificates = "/c"
+    #expect(try NBDURI("nbds://host/?tls-type=psk&tls-verify-peer=0").tlsConfiguration(folder)?.authentication == .certificates)
+    #expect(try uri.tlsConfiguration(folder)?.verifiesPeer != false)
+    var name = TLSConfiguration()
+    name.hostname = "n"
+    #expect(try uri.tlsConfiguration(name)?.verifiesPeer != false)
+    folder.verifiesPeer = false
+    #expect(try uri.tlsConfiguration(folder)?.verifiesPeer == false)
+  }
+
+  // Not in the clear, and not with less, once the first is lost: said at the start.
+  @Test func anotherWayIsAsStrictAsTheFirst() async throws {
+    try await withTemporaryDirectory { directory in
+      let certificates = try await Certificates(in: directory)
+      var strict = TLSConfiguration()
+      strict.certificates = certificates.trusting
+      var loose = strict
+      loose.verifiesPeer = false
+      let address = ServerAddress.tcp(host: "localhost", port: 1)
+      let first = try ServerEndpoint(address, tls: strict)
+      for (tls, isGood) in [(strict, true), (loose, false), (nil, false)] as [(TLSConfiguration?, Bool)] {
+        let way = Opener(try ServerEndpoint(address, tls: tls), HandshakeRequest())
+        #expect((failure { () throws(NBDError) in try way.check(asWayBeside: first) } == nil) == isGood)
+        #expect(failure { () throws(NBDError) in try way.check(asWayBeside: try ServerEndpoint(address)) } == nil)
+      }
+    }
   }
 
   @Test func anonymousTLSIsRefused() {

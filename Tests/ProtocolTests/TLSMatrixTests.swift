@@ -7,7 +7,7 @@ import Testing
 @Suite(.timeLimit(.minutes(5))) struct TLSMatrixTests {
   /// What the client meets.
   enum Way: String, CaseIterable {
-    case good, client, stranger, wrongCA, wrongName, expired, selfSigned, unverified, missing, plain, stripped, injected
+    case good, client, stranger, wrongCA, wrongName, expired, selfSigned, ofAClient, unverified, missing, plain, stripped, injected
 
     /// Words of the error that is expected; none where data are to be read and written.
     func reasons(usesKeys: Bool) -> [String] {
@@ -20,6 +20,7 @@ import Testing
       case .wrongName: ["does not match"]
       case .expired: ["expired"]
       case .selfSigned: ["issuer is unknown"]
+      case .ofAClient: ["purpose"]
       case .missing: ["reading"]
       case .plain, .stripped: ["refused NBD_OPT_STARTTLS"]
       case .injected: ["in the clear"]
@@ -29,7 +30,7 @@ import Testing
     /// Certificates have ways to be wrong that keys have not.
     func exists(usesKeys: Bool) -> Bool {
       switch self {
-      case .expired, .selfSigned, .unverified, .client, .stranger: !usesKeys
+      case .expired, .selfSigned, .ofAClient, .unverified, .client, .stranger: !usesKeys
       default: true
       }
     }
@@ -71,6 +72,7 @@ import Testing
       case .wrongName: .wrongName
       case .expired: .expired
       case .selfSigned: .selfSigned
+      case .ofAClient: .ofAClient
       default: .good
       }
     let kind =

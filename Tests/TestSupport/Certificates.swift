@@ -5,7 +5,7 @@ import Glibc
 public struct Certificates: Sendable {
   /// What is to be wrong with the server's certificate.
   public enum Server: String, CaseIterable, Sendable {
-    case good, wrongName, expired, selfSigned
+    case good, wrongName, expired, selfSigned, ofAClient
   }
 
   private let directory: TemporaryDirectory
@@ -41,7 +41,7 @@ public struct Certificates: Sendable {
       let names = kind == .wrongName ? ["dns_name = elsewhere.example"] : local
       try await certificate(
         "\(folder)/server", signed: kind != .selfSigned,
-        ["cn = server", "tls_www_server", "signing_key", "encryption_key"] + names + (kind == .expired ? past : valid))
+        ["cn = server", kind == .ofAClient ? "tls_www_client" : "tls_www_server", "signing_key", "encryption_key"] + names + (kind == .expired ? past : valid))
     }
     try await certificate("client/client", signed: true, ["cn = client", "tls_www_client", "signing_key"] + valid)
     try write("keys/keys.psk", "bob:00112233445566778899aabbccddeeff\nalice:0123456789abcdef0123456789abcdef\n")

@@ -21,7 +21,9 @@ struct MountRunner {
     defer { endpoint.shutdown() }
     let others = try configuration.failover.map { uri throws(NBDError) in
       let other = try ServerTarget(.uri(uri), exportName: nil, configuration.tls)
-      return Opener(try other.endpoint(), other.request)
+      let way = Opener(try other.endpoint(), other.request)
+      try way.check(asWayBeside: endpoint)
+      return way
     }
     let ways = (endpoint.canReconnect ? [Opener(endpoint, server.request)] : []) + others
     termination.register { readiness.retract() }

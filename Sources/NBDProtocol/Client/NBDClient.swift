@@ -77,7 +77,9 @@ public final class NBDClient: Sendable {
         let uri = try NBDURI(text)
         var other = request
         other.exportName = uri.exportName
-        reconnecting.ways.append(Opener(try ServerEndpoint(uri, tls: configuration.tls), other))
+        let way = Opener(try ServerEndpoint(uri, tls: configuration.tls), other)
+        try way.check(asWayBeside: endpoint)
+        reconnecting.ways.append(way)
       }
     }
     try reconnecting.keepLog(of: configuration.writeLog, for: export)

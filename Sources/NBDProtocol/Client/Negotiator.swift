@@ -14,14 +14,21 @@ enum Negotiator {
 
   /// Negotiates over `channel` until `deadline`.
   ///
-  /// - Parameter tls: nil where the conversation is not to be encrypted; it says whether that may be or must be.
+  /// - Parameters:
+  ///   - tls: nil where the conversation is not to be encrypted; it says whether that may be or must be.
+  ///   - requiresTLS: it must be, whatever that says: the one before it was.
   /// - Throws: what the machine throws; ``NBDError/timedOut(_:)``; ``NBDError/disconnected(_:)`` with what the end of
   ///   the stream meant; ``NBDError/insecure(_:)``.
   static func run(
-    _ wanted: HandshakeRequest, _ tls: TLSCredentials?, over channel: inout Channel, until deadline: Deadline
+    _ wanted: HandshakeRequest, _ tls: TLSCredentials?, requiresTLS: Bool = false, over channel: inout Channel,
+    until deadline: Deadline
   ) throws(NBDError) -> Result {
     var request = wanted
     request.tls = tls?.policy ?? .off
+    if requiresTLS {
+      guard tls != nil else { throw .insecure("the export is not encrypted any more") }
+      request.tls = .require
+    }
     var machine = try HandshakeMachine(request)
     do {
       while machine.outcome == nil {

@@ -19,9 +19,23 @@ package final class Opener: Sendable {
   }
 
   /// Connects and negotiates again; a server that was started here and has ended is started anew.
-  package func reopen() throws(NBDError) -> NegotiatedConnection {
+  ///
+  /// - Parameter requiresTLS: the connection that is replaced was encrypted, and nothing is said in the clear now.
+  package func reopen(requiresTLS: Bool) throws(NBDError) -> NegotiatedConnection {
     try endpoint.restart()
-    return try open(connecting: Limits.reconnectSeconds, negotiating: Limits.renegotiationSeconds)
+    return try open(
+      connecting: Limits.reconnectSeconds, negotiating: Limits.renegotiationSeconds, requiresTLS: requiresTLS)
+  }
+
+  /// Refuses, before anything is lost, another way that could never be gone, or that would believe more than the first.
+  package func check(asWayBeside first: ServerEndpoint) throws(NBDError) {
+    guard let expected = first.tls, expected.policy == .require else { return }
+    guard let own = endpoint.tls else {
+      throw .insecure("\(endpoint.address) is not encrypted, and the export has to be")
+    }
+    guard own.verifies || !expected.verifies else {
+      throw .insecure("\(endpoint.address) would be believed with any certificate, unlike the first server")
+    }
   }
 
   private func open(within seconds: Int) throws(NBDError) -> NegotiatedConnection {
@@ -29,9 +43,10 @@ package final class Opener: Sendable {
   }
 
   /// - Parameters: in seconds.
-  private func open(connecting: Int, negotiating: Int) throws(NBDError) -> NegotiatedConnection {
+  private func open(connecting: Int, negotiating: Int, requiresTLS: Bool = false) throws(NBDError) -> NegotiatedConnection {
     var channel = Channel(try endpoint.connect(deadline: .after(milliseconds: connecting * 1000)))
-    let result = try Negotiator.run(request, endpoint.tls, over: &channel, until: .after(milliseconds: negotiating * 1000))
+    let result = try Negotiator.run(
+      request, endpoint.tls, requiresTLS: requiresTLS, over: &channel, until: .after(milliseconds: negotiating * 1000))
     guard case .transmission(let export) = result.outcome else {
       throw .invalidArgument("the negotiation was not one for the transmission phase")
     }

@@ -56,7 +56,7 @@ package struct Channel: ~Copyable {
   var hasMore: Bool { if let tls { tls.hasMore } else { false } }
 
   /// In words: what ``Result/broken(_:)`` meant.
-  func explained(_ error: Errno) -> String { tls?.end?.reason ?? "\(error)" }
+  func explained(_ error: Errno) -> String { tls?.reason ?? "\(error)" }
 
   // MARK: Moving bytes
 
@@ -87,6 +87,15 @@ package struct Channel: ~Copyable {
     var vector = IOVector(iov_base: place.baseAddress, iov_len: place.count)
     return receive(&vector, count: 1)
   }
+
+  /// Throws away what has come, where only the end is of interest: ``Result/moved(_:)`` says that there may be more.
+  func drain() -> Result {
+    if let tls { return tls.stream.pointee.discard() }
+    return withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16) { receive(into: $0) }
+  }
+
+  /// After ``Result/ended``: the peer has closed the connection, and not only said that it sends no more.
+  var isClosedByPeer: Bool { if let tls { tls.stream.pointee.isClosedByPeer() } else { true } }
 
   /// The same with one run of bytes.
   package func send(_ bytes: UnsafeRawBufferPointer) -> Result {

@@ -40,10 +40,14 @@ extension NBDURI {
     guard all.policy != .off else { throw .invalidArgument("the URI requires TLS (nbds), which is switched off") }
     // A URI cannot be weakened.
     all.policy = .require
+    // Who has said by what the server is known, has said how.
+    if all.authentication == nil, all.preSharedKeyFile != nil { all.authentication = .preSharedKey }
+    if all.authentication == nil, all.certificates != nil { all.authentication = .certificates }
+    let isPeerKnown = all.certificates != nil || all.hostname != nil
     all.authentication = all.authentication ?? parameters.authentication
     all.username = all.username ?? parameters.username
     all.hostname = all.hostname ?? parameters.hostname
-    if all.verifiesPeer == nil, !parameters.verifiesPeer { all.verifiesPeer = false }
+    if all.verifiesPeer == nil, !parameters.verifiesPeer, !isPeerKnown { all.verifiesPeer = false }
     all.certificates = try Self.file(
       all.certificates, or: parameters.certificates, named: "tls-certificates", isAllowed: usesFiles)
     all.preSharedKeyFile = try Self.file(

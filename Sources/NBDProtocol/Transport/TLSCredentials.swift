@@ -16,6 +16,8 @@ final class TLSCredentials: @unchecked Sendable {
   let verifies: Bool
   /// Owned. GnuTLS refers to it for as long as a session lives. Nil where no name is known.
   let name: UnsafeMutablePointer<CChar>?
+  /// What the certificate is verified to be: that of a server, of that name. Owned, two of them. Nil where nothing is verified.
+  let expected: UnsafeMutablePointer<gnutls_typed_vdata_st>?
   /// ``name`` may be told to the server (*Server Name Indication*, which knows no addresses).
   let isHostName: Bool
 
@@ -46,10 +48,25 @@ final class TLSCredentials: @unchecked Sendable {
       kind = .certificates(try Self.certificates(in: configuration.certificates))
     }
     self.name = name.map { strdup($0) }
+    expected = verifies ? Self.expectation(self.name) : nil
+  }
+
+  private static func expectation(_ name: UnsafeMutablePointer<CChar>?) -> UnsafeMutablePointer<gnutls_typed_vdata_st> {
+    let expected = UnsafeMutablePointer<gnutls_typed_vdata_st>.allocate(capacity: 2)
+    let purpose = strdup(GNUTLS_KP_TLS_WWW_SERVER)
+    for (index, (type, text)) in [(GNUTLS_DT_DNS_HOSTNAME, name), (GNUTLS_DT_KEY_PURPOSE_OID, purpose)].enumerated() {
+      let bytes = UnsafeMutableRawPointer(text)?.assumingMemoryBound(to: UInt8.self)
+      (expected + index).initialize(to: gnutls_typed_vdata_st(type: type, data: bytes, size: UInt32(text.map { strlen($0) } ?? 0)))
+    }
+    return expected
   }
 
   deinit {
     free(name)
+    if let expected {
+      free(expected[1].data)
+      expected.deallocate()
+    }
     switch kind {
     case .certificates(let credentials): gnutls_certificate_free_credentials(credentials)
     case .preSharedKey(let credentials): gnutls_psk_free_client_credentials(credentials)
@@ -106,7 +123,9 @@ final class TLSCredentials: @unchecked Sendable {
     if TLSFiles.exists(revoked) {
       let list = try TLSFiles.read(revoked)
       datum = list.datum
-      try check(gnutls_certificate_set_x509_crl_mem(credentials, &datum, GNUTLS_X509_FMT_PEM), revoked)
+      guard try check(gnutls_certificate_set_x509_crl_mem(credentials, &datum, GNUTLS_X509_FMT_PEM), revoked) > 0 else {
+        throw .insecure("\(printable(revoked)) has no list of revoked certificates")
+      }
     }
     let certificate = "\(folder)/client-cert.pem"
     let key = "\(folder)/client-key.pem"

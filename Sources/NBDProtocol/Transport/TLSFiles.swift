@@ -6,6 +6,8 @@ import SystemPackage
 enum TLSFiles {
   /// Most bytes of one: the bundle of all public authorities has 200 KiB.
   private static let most = 4 << 20
+  /// Least bytes of a key that two sides have.
+  private static let shortestKey = 16
 
   /// The folders that are looked for where none is named, in this order.
   static func folders(user: uid_t = geteuid(), home: String? = environment("HOME")) -> [String] {
@@ -21,7 +23,11 @@ enum TLSFiles {
 
   private static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
-  static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+  /// There is such a name. What it leads to may be unreadable, which is then an error and no reason to do without.
+  static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 || errno != ENOENT
+  }
 
   /// The content of a file; `isSecret`: which nobody else may read.
   ///
@@ -69,6 +75,9 @@ enum TLSFiles {
       let key = line.dropFirst(name.count + 1)
       guard !key.isEmpty, key.count % 2 == 0, key.allSatisfy({ isxdigit(Int32($0)) != 0 }) else {
         throw .insecure("the key of \(printable(username)) in \(printable(path)) is not a row of pairs of hexadecimal digits")
+      }
+      guard key.count >= 2 * shortestKey else {
+        throw .insecure("the key of \(printable(username)) in \(printable(path)) has less than \(shortestKey) bytes: who listens can guess it")
       }
       let result = SecretBytes(count: key.count)
       for byte in key {

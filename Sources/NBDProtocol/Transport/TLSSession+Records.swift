@@ -8,7 +8,7 @@ import SystemPackage
 /// says so.
 extension TLSSession {
   /// Something waits for room in the socket, or an end is still to be told.
-  var hasUnsent: Bool { stream.pointee.hasUnsent || stream.pointee.failure != nil && end == nil }
+  var hasUnsent: Bool { stream.pointee.hasUnsent || stream.pointee.failure != nil && end == nil && sendEnd == nil }
 
   /// There is more to be received, or to be learned, without anything that epoll would tell of.
   var hasMore: Bool { if let end { !end.isTold } else { stream.pointee.hasInput } }
@@ -16,10 +16,11 @@ extension TLSSession {
   /// Encrypts as much of `vectors`, in order, as there is room for, and sends what the socket takes.
   func send(_ vectors: UnsafeMutablePointer<IOVector>?, count: Int) -> Channel.Result {
     if let end { return told(end) }
+    if let sendEnd { return sendEnd.result }
     var moved = 0
     if let vectors {
       var pieces = Pieces(vectors, count)
-      while end == nil, stream.pointee.hasRoom, let piece = pieces.next(most: recordSize, staging) {
+      while sendEnd == nil, stream.pointee.hasRoom, let piece = pieces.next(most: recordSize, staging) {
         moved += encrypt(piece)
         if !stream.pointee.hasRoom { stream.pointee.flush() }
       }
@@ -27,8 +28,8 @@ extension TLSSession {
     stream.pointee.flush()
     // After some bytes were taken, the failure is for the next call: they may have reached the server.
     if moved > 0 { return .moved(moved) }
-    if end == nil, let error = stream.pointee.failure { end = End(result: .broken(error), reason: "\(error)") }
-    if let end { return told(end) }
+    if sendEnd == nil, let error = stream.pointee.failure { sendEnd = End(result: .broken(error), reason: "\(error)") }
+    if let sendEnd { return sendEnd.result }
     return takeShortage() ? .shortOfMemory : .notNow
   }
 
@@ -38,7 +39,7 @@ extension TLSSession {
     while taken < piece.count, let base = piece.baseAddress {
       let count = gnutls_record_send(session, base + taken, piece.count - taken)
       guard count > 0 else {
-        end = End(result: .broken(.protocolError), reason: Self.reason(Int32(truncatingIfNeeded: count), session))
+        sendEnd = End(result: .broken(.protocolError), reason: Self.reason(Int32(truncatingIfNeeded: count), session))
         break
       }
       taken += count
@@ -65,7 +66,6 @@ extension TLSSession {
         if !goesOn(after: Int32(truncatingIfNeeded: count), &idle) { break outer }
       }
     }
-    if stream.pointee.hasUnsent { stream.pointee.flush() }
     if moved > 0 { return .moved(moved) }
     if let end { return told(end) }
     return takeShortage() ? .shortOfMemory : .notNow
@@ -90,6 +90,7 @@ extension TLSSession {
       end = End(result: .broken(error), reason: "\(error)")
     default:
       _ = gnutls_alert_send_appropriate(session, code)
+      stream.pointee.flush()
       end = End(result: .broken(.protocolError), reason: Self.reason(code, session))
     }
     return false
@@ -97,9 +98,12 @@ extension TLSSession {
 
   /// Says that nothing more is sent, as far as there is room for that.
   func endOutput() {
-    if end == nil { _ = gnutls_bye(session, GNUTLS_SHUT_WR) }
+    if end == nil, sendEnd == nil { _ = gnutls_bye(session, GNUTLS_SHUT_WR) }
     stream.pointee.flush()
   }
+
+  /// In words: why it ended.
+  var reason: String? { (end ?? sendEnd)?.reason }
 
   private func told(_ end: End) -> Channel.Result {
     self.end?.isTold = true

@@ -24,6 +24,8 @@ final class TLSSession: @unchecked Sendable {
   let recordSize: Int
   /// Why nothing more can be received, or sent.
   var end: End?
+  /// Why nothing more can be sent. What the server said before it hung up is still worth reading.
+  var sendEnd: End?
   /// What the session agreed on, such as `TLS1.3, AES-256-GCM`.
   let description: String
 
@@ -97,7 +99,7 @@ final class TLSSession: @unchecked Sendable {
       if let name = credentials.name, credentials.isHostName {
         try succeed(gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, strlen(name)))
       }
-      if credentials.verifies { gnutls_session_set_verify_cert(session, credentials.name, 0) }
+      if let expected = credentials.expected { gnutls_session_set_verify_cert2(session, expected, 2, 0) }
     case .preSharedKey(let key):
       try succeed(gnutls_priority_set_direct(session, priorities + ":-KX-ALL:+ECDHE-PSK:+DHE-PSK", nil))
       code = gnutls_credentials_set(session, GNUTLS_CRD_PSK, UnsafeMutableRawPointer(key))
@@ -116,15 +118,16 @@ final class TLSSession: @unchecked Sendable {
       // Asked first: a server that keeps talking would be listened to for ever.
       guard !deadline.hasPassed else { throw .timedOut("the server did not finish the TLS handshake in time") }
       switch code {
-      case GNUTLS_E_SUCCESS where !stream.pointee.hasUnsent: return
-      case GNUTLS_E_SUCCESS, GNUTLS_E_AGAIN, GNUTLS_E_INTERRUPTED:
+      // What the socket has no room for yet goes with the first data.
+      case GNUTLS_E_SUCCESS: return
+      case GNUTLS_E_AGAIN, GNUTLS_E_INTERRUPTED:
         if stream.pointee.isShortOfMemory {
           stream.pointee.isShortOfMemory = false
           usleep(Channel.memoryNap)
           continue
         }
         let descriptor = stream.pointee.socket
-        let events = (code == GNUTLS_E_SUCCESS ? 0 : POLLIN) | (stream.pointee.hasUnsent ? POLLOUT : 0)
+        let events = POLLIN | (stream.pointee.hasUnsent ? POLLOUT : 0)
         _ = try doing("the TLS handshake") { () throws(Errno) in
           try Syscall.poll(descriptor, for: Int32(events), until: deadline)
         }

@@ -126,7 +126,14 @@ struct TLSStream {
     return -1
   }
 
-  /// Throws away what has come, of which nothing can be decrypted any more: what there is to be seen is the end.
+  /// The peer has closed the connection. TLS ends in one direction first.
+  mutating func isClosedByPeer() -> Bool {
+    var byte: UInt8 = 0
+    if !isAtEnd, recv(socket, &byte, 1, Int32(MSG_DONTWAIT | MSG_PEEK)) == 0 { isAtEnd = true }
+    return isAtEnd
+  }
+
+  /// Throws away what has come, of which nothing is decrypted any more: what there is to be seen is the end.
   mutating func discard() -> Channel.Result {
     let count = recv(socket, input, Self.inputSize, Int32(MSG_DONTWAIT))
     // Not as data. Where there is more, epoll says so again.
