@@ -236,6 +236,31 @@ struct WriteLogTests {
     session.fail()
   }
 
+  /// A server tells of a failure once. Where that was our own flush, the next one that somebody asks for has to fail, though the
+  /// server says that it was well, and though its answer has come before anybody was woken.
+  @Test func aFailedFlushOfOurOwnFailsTheOneThatWaitedForIt() throws {
+    let log = try WriteLog(capacity: Self.capacity)
+    var session = session(log, .test(.simple))
+    session.submit(.write(0, pattern(512)))
+    session.receive(Reply.simple(session.requests()[0].handle))
+    session.submit(.flushForLog)
+    session.submit(.flush)
+    // One flush at a time, of an export.
+    let own = session.requests()
+    try #require(own.count == 1)
+    session.receive(Reply.simple(own[0].handle, error: 5))
+    session.receive(Reply.simple(session.requests()[0].handle))
+    #expect(session.outcomes.suffix(2) == [[.failed(.ioError)], [.failed(.ioError)]])
+    // And none of ours takes the news from those who ask.
+    log.lose()
+    session.submit(.flushForLog)
+    session.receive(Reply.simple(session.requests()[0].handle))
+    session.submit(.flush)
+    session.receive(Reply.simple(session.requests()[0].handle))
+    #expect(session.outcomes.suffix(2) == [[.success], [.failed(.ioError)]])
+    session.fail()
+  }
+
   @Test func aWriteThatIsTooLargeForTheLogIsFlushed() throws {
     let log = try WriteLog(capacity: Self.capacity)
     var session = session(log, .test(.simple, size: 4 << 20))

@@ -10,6 +10,9 @@ struct LogReplay: ~Copyable {
     case over
   }
 
+  /// Operations that are under way at one time: a machine takes any number of read-modify-writes, and looks at each for the next.
+  private static let most = 64
+
   /// Whoever has the connection moves its bytes.
   var machine: TransmissionMachine
   private let log: WriteLog
@@ -65,7 +68,7 @@ struct LogReplay: ~Copyable {
 
   /// Submits an operation, unless there is no room.
   private mutating func submit(_ operation: Operation) throws(NBDError) -> Bool {
-    guard machine.submit(operation) else { return false }
+    guard left < Self.most, machine.submit(operation) else { return false }
     left += 1
     try take()
     return true

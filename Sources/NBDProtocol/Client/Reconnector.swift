@@ -101,7 +101,7 @@ final class Reconnector: Sendable {
   private func connect(_ way: Int, _ log: inout ConnectionLog) {
     var unfinished: UnfinishedReplay?
     do throws(NBDError) {
-      let new = try ways[way].reopen()
+      let new = try ways[way].reopen(requiresTLS: export.isEncrypted)
       if let difference = new.export.difference(from: export, isReadOnly: isReadOnly) { return refuse(difference, &log) }
       let connection = NegotiatedConnection(taking: new, contextsAsIn: export)
       guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index, &unfinished)
@@ -172,7 +172,11 @@ final class Reconnector: Sendable {
     while !replay.hasEnded(at: MonotonicClock.now), !isEnding.load(ordering: .relaxed) {
       if recovery.withLock({ $0.isExpired(at: MonotonicClock.now) }) { return }
       // In short waits: the end of a mount does not wake this one.
-      _ = try? Syscall.poll(replay.descriptor, for: Int32(POLLIN), until: .after(milliseconds: Self.unfinishedMilliseconds))
+      guard let descriptor = replay.descriptor else {
+        link.news.wait(milliseconds: Self.unfinishedMilliseconds)
+        continue
+      }
+      _ = try? Syscall.poll(descriptor, for: Int32(POLLIN), until: .after(milliseconds: Self.unfinishedMilliseconds))
     }
   }
 }

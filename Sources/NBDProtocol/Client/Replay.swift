@@ -26,15 +26,18 @@ enum Replay {
       while try !step(&replay) { try move(channel, &replay.machine) }
     } catch {
       let until = MonotonicClock.now + quiesce
-      return .failed(error.error, error.isFenced ? nil : UnfinishedReplay(channel, replay.machine, gate, until: until))
+      if error.isFenced { return .failed(error.error, nil) }
+      return .failed(
+        error.error, UnfinishedReplay(channel, isBroken: error.isBroken, replay.machine, gate, until: until))
     }
     return .sent(NegotiatedConnection(channel, connection.export, leftover: [], notes: connection.notes), replay.count)
   }
 
-  /// What ended the connection. `isFenced`: the server has.
+  /// What ended the connection. `isFenced`: the server has. `isBroken`: our own kernel has.
   private struct Loss: Error {
     var error: NBDError
     var isFenced = false
+    var isBroken = false
   }
 
   private static func step(_ replay: inout LogReplay) throws(Loss) -> Bool {
@@ -65,9 +68,11 @@ enum Replay {
     switch result {
     case .moved, .notNow: return
     case .shortOfMemory: usleep(Channel.memoryNap)
-    case .ended: throw Loss(error: .disconnected("the server closed the connection"), isFenced: true)
+    case .ended: throw Loss(error: .disconnected("the server closed the connection"), isFenced: channel.isClosedByPeer)
     case .broken(let error):
-      throw Loss(error: .disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence)
+      throw Loss(
+        error: .disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence,
+        isBroken: !error.isFence)
     }
   }
 }

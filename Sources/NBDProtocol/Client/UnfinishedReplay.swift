@@ -10,34 +10,43 @@ final class UnfinishedReplay {
   private let gate: RangeGate
   private let hold: RangeGate.Hold
   private let until: UInt64
+  /// The kernel has given the connection up: an end that it shows is not the server's.
+  private var isBroken: Bool
 
-  /// - Parameter until: the time when the server must be taken to have forgotten it, in nanoseconds.
+  /// - Parameters:
+  ///   - isBroken: the kernel has given the connection up.
+  ///   - until: the time when the server must be taken to have forgotten it, in nanoseconds.
   /// - Returns: nil where the server may do nothing more.
-  init?(_ channel: consuming Channel, _ machine: borrowing TransmissionMachine, _ gate: RangeGate, until: UInt64) {
+  init?(
+    _ channel: consuming Channel, isBroken: Bool, _ machine: borrowing TransmissionMachine, _ gate: RangeGate, until: UInt64
+  ) {
     let ranges = machine.mutationsInFlight
     guard !ranges.isEmpty else { return nil }
     channel.endOutput()
     self.channel = channel
     self.gate = gate
     self.until = until
+    self.isBroken = isBroken
     hold = gate.hold(ranges)
   }
 
   deinit { gate.release(hold) }
 
-  /// To be waited on, until there is something to read.
-  var descriptor: Int32 { channel.descriptor }
+  /// To be waited on, until there is something to read; nil where there is only the time.
+  var descriptor: Int32? { isBroken ? nil : channel.descriptor }
 
   /// Reads on. True when nothing more can happen.
   func hasEnded(at now: UInt64) -> Bool {
     guard now < until else { return true }
-    while true {
-      switch withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16, { channel.receive(into: $0) }) {
+    while !isBroken {
+      switch channel.drain() {
       case .moved: continue
       case .ended: return true
-      case .broken(let error): return error.isFence
+      case .broken(let error) where error.isFence: return true
+      case .broken: isBroken = true
       case .notNow, .shortOfMemory: return false
       }
     }
+    return false
   }
 }

@@ -31,6 +31,8 @@ package struct Connection: ~Copyable {
   private let clock: TimeSource
   package var machine: TransmissionMachine
   private(set) var state = State.open
+  /// The kernel has given the connection up, for an error that is not the server's hanging up.
+  private var isBroken = false
   /// Holds what a server that was given up, or goes away, may still write. Released when the connection is fenced.
   private(set) var doubt: RangeGate.Hold?
   /// `epoll` said so, and no system call has said otherwise.
@@ -110,6 +112,7 @@ package struct Connection: ~Copyable {
   /// Tells the server, once everybody here knows.
   mutating func hangUp() {
     guard isSettling else { return close() }
+    if isBroken { return leaveToTheClock() }
     channel.endOutput()
     // No more wakeups because there is room to send; where that fails, there are some.
     try? epoll.modify(channel.descriptor, as: name, .readable)
@@ -119,6 +122,7 @@ package struct Connection: ~Copyable {
   /// Another connection takes its place while it settles.
   mutating func retire() {
     name = .retired
+    if isBroken { return }
     try? epoll.modify(channel.descriptor, as: name, .readable)
     isReadable = true
   }
@@ -156,8 +160,9 @@ package struct Connection: ~Copyable {
     }
   }
 
-  private func broken(_ error: Errno) -> Progress {
-    .lost(.disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence)
+  private mutating func broken(_ error: Errno) -> Progress {
+    isBroken = isBroken || !error.isFence
+    return .lost(.disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence)
   }
 
   /// Has `epoll` say when there is room to send, while there is something to be sent.
@@ -185,7 +190,8 @@ package struct Connection: ~Copyable {
     case .shortOfMemory:
       usleep(Channel.memoryNap)
       return .none
-    case .ended: return .lost(.disconnected("the server closed the connection"), isFenced: true)
+    case .ended:
+      return .lost(.disconnected("the server closed the connection"), isFenced: !isBroken && channel.isClosedByPeer)
     case .broken(let error): return broken(error)
     }
   }
@@ -223,7 +229,7 @@ package struct Connection: ~Copyable {
       return true
     }
     guard isReadable else { return false }
-    switch withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16, { channel.receive(into: $0) }) {
+    switch channel.drain() {
     case .moved: return true
     case .ended: settled()
     case .broken(let error) where error.isFence: settled()
@@ -231,12 +237,17 @@ package struct Connection: ~Copyable {
       isReadable = false
       return false
     case .broken:
-      // The kernel has given the connection up: nothing more can be learned from it.
-      isReadable = false
-      epoll.remove(channel.descriptor)
+      isBroken = true
+      leaveToTheClock()
       return false
     }
     return true
+  }
+
+  /// Nothing more can be learned from a connection that the kernel has given up: an end that it shows now is not the server's.
+  private mutating func leaveToTheClock() {
+    isReadable = false
+    epoll.remove(channel.descriptor)
   }
 
   private mutating func settled() {

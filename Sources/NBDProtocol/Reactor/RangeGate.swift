@@ -77,7 +77,7 @@ package final class RangeGate: Sendable {
 
   /// Whether a read-modify-write of `range` has to wait for what a connection has sent; where it has to, the next ``release(_:)``
   /// wakes the reactor of `mailbox`.
-  func blocksBlocks(of range: Range<UInt64>, waking mailbox: Mailbox) -> Bool {
+  func blocksAnew(_ range: Range<UInt64>, waking mailbox: Mailbox) -> Bool {
     guard !isEmpty else { return false }
     return state.withLock { state in
       state.ranges.blocks(range, ofConnections: true) && state.wake(mailbox)

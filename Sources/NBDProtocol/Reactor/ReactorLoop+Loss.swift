@@ -23,6 +23,7 @@ extension ReactorLoop {
     var completed: [Completion] = []
     var lost: [ReturnedOperation] = []
     connection.machine.surrender(completed: { completed.append($0) }, { lost.append($0) })
+    tellOfRoom()
     for completion in completed { complete(completion) }
     for operation in lost { giveBack(operation, outcome: .connectionLost) }
     resend()

@@ -17,10 +17,11 @@ extension ReactorLoop {
     !command.isOrdered(block: connection.machine.limits.block) || peers.first(where: \.isAlive) === reactor
   }
 
-  /// Whether `operation`, which has passed the gate, is a read-modify-write of a block that another connection may still write.
-  private func mustWaitForBlocks(_ operation: Operation) -> Bool {
-    guard !reactor.gate.isEmpty, operation.command.mutates, connection.machine.limits.block > 1 else { return false }
-    return reactor.gate.blocksBlocks(of: operation.range, waking: reactor.mailbox)
+  /// Whether `operation`, which has passed the gate, overlaps what another connection may still write: an older one of the log that
+  /// was being sent again, or a block that both read, modify and write.
+  private func mustWaitForConnections(_ operation: Operation) -> Bool {
+    guard !reactor.gate.isEmpty, operation.command.mutates else { return false }
+    return reactor.gate.blocksAnew(operation.range, waking: reactor.mailbox)
   }
 
   /// There is a connection, of this reactor or another, that may be given something now.
@@ -38,7 +39,7 @@ extension ReactorLoop {
       parked.append(pending.pointee.operation)
       return false
     }
-    if mustWaitForBlocks(pending.pointee.operation) {
+    if mustWaitForConnections(pending.pointee.operation) {
       backlog.removeFirst()
       giveBack(ReturnedOperation(operation: pending.pointee.operation, fate: .unsent), outcome: .connectionLost)
       return false
@@ -127,11 +128,10 @@ extension ReactorLoop {
   }
 
   private mutating func nextReturned() -> Operation? {
-    let block = connection.machine.limits.block
-    return returned.next(
+    returned.next(
       isHeld: { [reactor] in reactor.gate.holds($0, waking: reactor.mailbox) },
       isBlocked: { [reactor] in
-        $0.command.mutates && block > 1 && reactor.gate.blocksBlocks(of: $0.range, waking: reactor.mailbox)
+        $0.command.mutates && reactor.gate.blocksAnew($0.range, waking: reactor.mailbox)
       })
   }
 

@@ -173,12 +173,16 @@ package struct ReactorLoop: ~Copyable {
       noticeShutdown()
       if let error = connection.machine.takeErrorReply() { reactor.tell(error) }
       if hasReturned { resend() }
-      if let log = reactor.link.log, log.takeRoomNews() {
-        for peer in peers { peer.mailbox.gateChanged() }
-      }
+      tellOfRoom()
     } catch {
       lose(.violation(error))
     }
+  }
+
+  /// The write log may have room again.
+  func tellOfRoom() {
+    guard let log = reactor.link.log, log.takeRoomNews() else { return }
+    for peer in peers { peer.mailbox.gateChanged() }
   }
 
   // MARK: The end

@@ -17,6 +17,8 @@ package struct Operation {
   package var buffer: UnsafeMutableRawPointer?
   /// Comes back in the completion.
   package var token: Token
+  /// A flush on our own account, for the sake of the ``WriteLog``: that it failed, nobody is told by its completion.
+  var isForLog = false
 
   package init(
     _ command: Command, flags: CommandFlags = [], offset: UInt64 = 0, length: UInt64 = 0,

@@ -114,9 +114,12 @@ extension TransmissionMachine {
       }
     }
     guard transfer.stage == .flushing else { return completion }
+    let isAsked = operation.command == .flush && !operation.isForLog
+    // Whoever asks next is to be told, also where the answer to that is on its way already: before anything is dropped.
+    if case .failed = outcome, !isAsked { log.lose() }
     log.flushed(upTo: transfer.cut)
     // What the log has lost, a flush that succeeds does not bring back.
-    if operation.command == .flush, outcome.isSuccess, log.takeLoss() { completion.outcome = .failed(.ioError) }
+    if isAsked, outcome.isSuccess, log.takeLoss() { completion.outcome = .failed(.ioError) }
     return completion
   }
 

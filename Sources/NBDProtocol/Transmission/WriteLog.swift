@@ -121,12 +121,15 @@ package final class WriteLog: Sendable {
     guard now > capacity else { return true }
     used.subtract(cost, ordering: .relaxed)
     isWanting.store(true, ordering: .sequentiallyConsistent)
+    // Room that came before that was seen is nobody's news.
+    guard used.add(cost, ordering: .sequentiallyConsistent).newValue > capacity else { return true }
+    used.subtract(cost, ordering: .sequentiallyConsistent)
     wantFlush()
     return false
   }
 
   /// The operation was not carried out, or nobody knows: it will be submitted again, or is not to be.
-  func unreserve(_ length: UInt64, _ command: Command) { used.subtract(cost(length, command), ordering: .relaxed) }
+  func unreserve(_ length: UInt64, _ command: Command) { used.subtract(cost(length, command), ordering: .sequentiallyConsistent) }
 
   /// The operation, for which room was reserved, was answered with success. To be called before anybody learns of that.
   ///
@@ -185,7 +188,7 @@ package final class WriteLog: Sendable {
 
   /// Room has come for an operation that found none.
   func takeRoomNews() -> Bool {
-    isWanting.load(ordering: .relaxed) && isWanting.exchange(false, ordering: .sequentiallyConsistent)
+    isWanting.load(ordering: .sequentiallyConsistent) && isWanting.exchange(false, ordering: .sequentiallyConsistent)
   }
 
   /// Something that was recorded is lost, without anybody having been told. The next flush is to fail.
@@ -252,7 +255,7 @@ package final class WriteLog: Sendable {
     while state.first < min(state.settled, state.end), entries[place(state.first)].isReady {
       let entry = entries[place(state.first)]
       if entry.payload != nil { state.buffers.drop(entry.buffer) }
-      used.subtract(entry.cost, ordering: .relaxed)
+      used.subtract(entry.cost, ordering: .sequentiallyConsistent)
       state.first += 1
     }
   }

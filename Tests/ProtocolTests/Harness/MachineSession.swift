@@ -7,6 +7,7 @@ struct Ask {
   var offset: UInt64 = 0
   var length: UInt64 = 0
   var payload: [UInt8] = []
+  var isForLog = false
 
   static func read(_ offset: UInt64, _ length: UInt64, _ flags: CommandFlags = []) -> Ask {
     Ask(command: .read, flags: flags, offset: offset, length: length)
@@ -18,6 +19,8 @@ struct Ask {
     Ask(command: .blockStatus, flags: flags, offset: offset, length: length)
   }
   static let flush = Ask(command: .flush)
+  /// One that nobody asked for.
+  static let flushForLog = Ask(command: .flush, isForLog: true)
 }
 
 /// Memory with sentinels on both sides, to see that nobody writes next to it.
@@ -76,6 +79,7 @@ struct MachineSession: ~Copyable {
     var operation = Operation(
       ask.command, flags: ask.flags, offset: ask.offset, length: ask.length,
       token: Token(.source, UInt(number)))
+    operation.isForLog = ask.isForLog
     if ask.command == .write || (ask.command == .read && !isBufferless) {
       let buffer = GuardedBuffer(Int(ask.length))
       buffer.fill(ask.payload)

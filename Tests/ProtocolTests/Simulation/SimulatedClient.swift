@@ -14,6 +14,8 @@ final class SimulatedOperation {
   /// Its number in the history, where it writes.
   var write: Int?
   var pending: UnsafeMutablePointer<PendingOperation>?
+  /// A flush that nobody asked for.
+  var isForLog = false
   /// Its caller was killed, and what it may do yet is held.
   var isLeft = false
   var hold: RangeGate.Hold?
@@ -42,9 +44,11 @@ final class SimulatedOperation {
 
   func operation(_ token: Token) -> Operation {
     let size = UInt64(SimulationPlan.cellSize)
-    return Operation(
+    var operation = Operation(
       command, flags: isDurable ? .fua : [], offset: command == .flush ? 0 : UInt64(cells.lowerBound) * size,
       length: command == .flush ? 0 : UInt64(cells.count) * size, buffer: buffer.baseAddress, token: token)
+    operation.isForLog = isForLog
+    return operation
   }
 }
 
@@ -191,15 +195,18 @@ final class SimulatedClient {
   /// - Parameter isAsked: by a caller, who learns what was lost; otherwise on our own account.
   func flush(isAsked: Bool = true, ended: @escaping (Outcome) -> Void) {
     let begin = world.tick()
-    submit(.flush, 0..<0, false) { [unowned self] outcome in
+    submit(.flush, 0..<0, false, isForLog: !isAsked) { [unowned self] outcome in
       history.flushed(from: begin, to: world.tick(), isSuccess: outcome.isSuccess, isAsked: isAsked)
       ended(outcome)
     }
   }
 
-  private func submit(_ command: Command, _ cells: Range<Int>, _ isDurable: Bool, _ ended: @escaping (Outcome) -> Void) {
+  private func submit(
+    _ command: Command, _ cells: Range<Int>, _ isDurable: Bool, isForLog: Bool = false, _ ended: @escaping (Outcome) -> Void
+  ) {
     count += 1
     let operation = SimulatedOperation(count, command, cells, isDurable: isDurable, at: world.tick(), ended: ended)
+    operation.isForLog = isForLog
     inFlight[count] = operation
     world.note("begin", [count, Int(command.rawValue), cells.lowerBound, cells.count], isDurable ? "durable" : "")
     if command.mutates {

@@ -77,7 +77,7 @@ final class SimulatedReconnector {
     /// Ends it. Returns what the server may still do.
     func giveUp(_ error: NBDError, _ gate: RangeGate, until: UInt64) -> UnfinishedReplay? {
       guard let channel = channel.take() else { return nil }
-      return isFenced ? nil : UnfinishedReplay(channel, replay.machine, gate, until: until)
+      return isFenced ? nil : UnfinishedReplay(channel, isBroken: false, replay.machine, gate, until: until)
     }
 
     /// Moves what can be moved. Returns whether anything was.
@@ -280,8 +280,7 @@ final class SimulatedReconnector {
       world.at(until) {}
     case .flush:
       isFlushing = true
-      client.flush(isAsked: false) { [unowned self] outcome in
-        if case .failed = outcome { log.lose() }
+      client.flush(isAsked: false) { [unowned self] _ in
         isFlushing = false
         keeperWakesAt = 0
       }
