@@ -113,6 +113,8 @@ private struct Authority {
     } else {
       let name = rest.prefix { $0 != UInt8(ascii: ":") }
       let decoded = try percentDecodedText(name, allowing: .registeredName, part: "host")
+      // Where it came as %3A: no name has one, and what has is an address that would be written in brackets.
+      guard !decoded.contains(":") else { throw wrong("an IPv6 address must be in brackets") }
       host = decoded.isEmpty ? nil : decoded
       rest = rest[name.endIndex...]
     }
