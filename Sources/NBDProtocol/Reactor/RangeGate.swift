@@ -5,8 +5,9 @@ import Synchronization
 /// A write whose caller no longer waits, or whose connection was given up, may still reach the disk at any time. A later write of
 /// the same bytes must not be sent before the end of the earlier one is known, or the earlier one might overwrite it. So
 /// whoever stops waiting for an operation *holds* its range first, and the reactors let wait what overlaps. What has passed
-/// the gate is not stopped any more: it ran beside the other one while both were waited for, and so in either order. But a
-/// read-modify-write may not run beside another connection's of the same block, and is asked again wherever it goes.
+/// the gate is not stopped any more: it ran beside the other one while both were waited for, and so in either order. What is held for a
+/// connection stops it again, wherever it goes: that may be an older write of the log that was being sent again, or a block that both
+/// read, modify and write.
 ///
 /// Held ranges are rare: while there are none, passing costs one load. Any thread may call any of this.
 package final class RangeGate: Sendable {
@@ -75,8 +76,8 @@ package final class RangeGate: Sendable {
     }
   }
 
-  /// Whether a read-modify-write of `range` has to wait for what a connection has sent; where it has to, the next ``release(_:)``
-  /// wakes the reactor of `mailbox`.
+  /// Whether something that has passed has to wait nevertheless, for what a connection has sent over `range`; where it has to, the
+  /// next ``release(_:)`` wakes the reactor of `mailbox`.
   func blocksAnew(_ range: Range<UInt64>, waking mailbox: Mailbox) -> Bool {
     guard !isEmpty else { return false }
     return state.withLock { state in

@@ -1,8 +1,8 @@
 /// Operations that a connection could not finish, until another one carries them out. Oldest first.
 ///
-/// They have passed the export's ``RangeGate`` once, and do not wait for what is held there; but one that may still act must not
-/// meet itself: it waits until its old connection is *fenced*, which is when what that connection held is released. And a
-/// read-modify-write must not meet another one of the same block.
+/// They have passed the export's ``RangeGate`` once, and do not wait for what callers hold there; but one that may still act must not
+/// meet itself: it waits until its old connection is *fenced*, which is when what that connection held is released. Nor may it meet
+/// what another connection may still do, which may be older.
 struct ReturnedOperations {
   private struct Entry {
     var operation: Operation
