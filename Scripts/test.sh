@@ -48,7 +48,7 @@ announce() {
   [ "$(id -u)" -eq 0 ] || user="root, through sudo"
   say "Installs the Debian packages that are missing (up to 600 MB); builds in .build (1 GB) and unpacks newer NBD servers
 into .peers (100 MB). Runs the tests as $user, in namespaces of their own for mounts and processes; they need
-3 GiB in memory or in /tmp. All of it takes 15 to 30 minutes on two processors."
+3 GiB in memory or in /tmp. All of it takes 35 to 40 minutes on two processors."
 }
 
 install() {
