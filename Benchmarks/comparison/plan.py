@@ -123,8 +123,9 @@ def groups(settings):
                 (LOG_GROUPS[2], Server("qemu-nbd", size=disk, is_on_disk=True)))
         ),
         Group(
-            TLS_GROUP, Server("nbdkit", size=disk, has_tls=True), (REACTOR, THREADS, NBDFUSE), core,
-            note="TLS with a pre-shared key, of both clients as they agree on it with the server."),
+            TLS_GROUP, Server("nbdkit", size=disk, has_tls=True), (REACTOR, THREADS, NBDFUSE + TESTING), core,
+            note="TLS with a pre-shared key, as each client agrees on it with the server. Before libnbd 1.24 nbdfuse reads no file of "
+            "keys that a URI names."),
         Group(
             "connections", nbdkit, tuple(f"nbdmount -C {count}" for count in CONNECTIONS),
             pick(DIRECT, "rr32 rw32 sr1M sw1M")),
