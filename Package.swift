@@ -45,7 +45,7 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ]),
 
-    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "CLinux", "TestSupport"]),
+    .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "CGnuTLS", "CLinux", "TestSupport"]),
 
     // Each check of a server, against a server that obeys and one that breaks that rule.
     .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol"]),
