@@ -1,3 +1,5 @@
+import NBDProtocol
+
 /// A set of bytes of the file: sorted ranges that neither overlap nor touch, and never more of them than ``most``.
 ///
 /// Where exact ranges would be too many, the smallest gaps between them are taken in: the set may then hold bytes that were
@@ -20,16 +22,7 @@ struct ByteRanges {
   }
 
   mutating func insert(_ range: Range<UInt64>) {
-    guard !range.isEmpty else { return }
-    // Those that overlap or touch become one with it.
-    let first = firstIndex { $0.upperBound >= range.lowerBound }
-    var last = first
-    while last < ranges.count, ranges[last].lowerBound <= range.upperBound { last += 1 }
-    var whole = range
-    if first < last {
-      whole = min(range.lowerBound, ranges[first].lowerBound)..<max(range.upperBound, ranges[last - 1].upperBound)
-    }
-    ranges.replaceSubrange(first..<last, with: CollectionOfOne(whole))
+    ranges.unite(range)
     // With room for many more, so that not each of them costs a search for gaps.
     if ranges.count > Self.most { coarsen(to: Self.most / 2) }
   }
@@ -39,7 +32,7 @@ struct ByteRanges {
   /// Takes out exactly `range`; or nothing, where what stays on both sides of it would be one range too many.
   mutating func remove(_ range: Range<UInt64>) {
     guard !range.isEmpty else { return }
-    let first = firstIndex { $0.upperBound > range.lowerBound }
+    let first = ranges.firstPlace { $0.upperBound > range.lowerBound }
     var last = first
     while last < ranges.count, ranges[last].lowerBound < range.upperBound { last += 1 }
     guard first < last else { return }
@@ -51,17 +44,6 @@ struct ByteRanges {
   }
 
   mutating func removeAll() { ranges.removeAll() }
-
-  /// The first range that `condition` holds for, which holds for all after it too; or the end.
-  private func firstIndex(where condition: (Range<UInt64>) -> Bool) -> Int {
-    var low = 0
-    var high = ranges.count
-    while low < high {
-      let middle = (low + high) / 2
-      if condition(ranges[middle]) { high = middle } else { low = middle + 1 }
-    }
-    return low
-  }
 
   private mutating func coarsen(to count: Int) {
     guard ranges.count > count else { return }

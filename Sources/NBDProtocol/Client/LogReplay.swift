@@ -51,10 +51,10 @@ struct LogReplay: ~Copyable {
   private static func newest(of log: WriteLog) -> [Operation] {
     var entries: [WriteLog.Entry] = []
     log.forEach { entries.append($0) }
-    var covered = CoveredRanges()
+    var covered: [Range<UInt64>] = []
     var operations: [Operation] = []
     for operation in entries.reversed().map(\.operation) {
-      covered.insert(operation.range) { piece in
+      covered.unite(operation.range) { piece in
         var part = operation
         part.offset = piece.lowerBound
         part.length = piece.upperBound - piece.lowerBound
