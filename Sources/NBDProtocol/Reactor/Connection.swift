@@ -161,8 +161,9 @@ package struct Connection: ~Copyable {
   }
 
   private mutating func broken(_ error: Errno) -> Progress {
+    // After an error of our own kernel, what it says of the peer is its own as well.
     isBroken = isBroken || !error.isFence
-    return .lost(.disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: error.isFence)
+    return .lost(.disconnected("the connection to the server broke: \(channel.explained(error))"), isFenced: !isBroken)
   }
 
   /// Has `epoll` say when there is room to send, while there is something to be sent.
