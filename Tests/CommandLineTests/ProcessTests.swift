@@ -31,6 +31,16 @@ import Testing
     #expect(stat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
   }
 
+  /// Nobody waits for whoever reads it; who does, gets it.
+  @Test(.timeLimit(.minutes(1))) func aPidFileThatIsAPipeIsWrittenWhenSomebodyReads() throws {
+    let directory = try TemporaryDirectory()
+    #expect(mkfifo(directory("pid"), 0o600) == 0)
+    let file = try PIDFile(path: directory("pid"))
+    #expect(try readWholeFile(directory("pid")) == Array("\(getpid())\n".utf8))
+    file.remove()
+    #expect(directory.names == ["pid"])
+  }
+
   @Test func aPidFileInNoDirectoryIsAnError() {
     #expect(throws: NBDError.self) { try PIDFile(path: "/nbdmount-no-such-directory/pid") }
   }
@@ -46,6 +56,20 @@ import Testing
     var buffer = [UInt8](repeating: 0, count: 64)
     let count = recv(manager, &buffer, buffer.count, Int32(MSG_DONTWAIT))
     #expect(String(decoding: buffer.prefix(max(count, 0)), as: UTF8.self) == "READY=1\n")
+  }
+
+  /// The socket takes a few datagrams, and then nobody has read them.
+  @Test(.timeLimit(.minutes(1))) func aServiceManagerThatDoesNotReadKeepsNobodyWaiting() throws {
+    let directory = try TemporaryDirectory()
+    let manager = try datagramSocket(boundTo: directory("notify"))
+    defer { close(manager) }
+    let notification = ServiceNotification(address: directory("notify"))
+    var refused = 0
+    for _ in 0..<5000 {
+      do { try notification.send("STATUS=again\n") } catch { refused += 1 }
+    }
+    #expect(refused > 0)
+    #expect(throws: NBDError.self) { try notification.ready() }
   }
 
   @Test(arguments: ["relative", "/" + String(repeating: "x", count: 108), "/nbdmount-no-such-socket"])

@@ -205,16 +205,14 @@ import Testing
     #expect(error(file.proceed(request, .abandoned)) == EINTR)
   }
 
-  /// The kernel may hold what the server has not seen.
-  @Test func besideAWriterAllIsDataInWritebackMode() throws {
+  /// The kernel may hold what the server has not seen: that of a shared mapping in every mode.
+  @Test(arguments: [CacheMode.writeback, .writethrough, .none]) func besideAWriterAllIsData(mode: CacheMode) throws {
+    let file = ExportFile(.test(size: 100 * kib), cache: mode)
     #expect(file.open(flags: O_RDWR) == 0)
     #expect(offset(file.seek(5, forData: true)) == 5)
     #expect(offset(file.seek(5, forData: false)) == 100 * kib)
     file.close(flags: O_RDWR)
     _ = try asked(file.seek(5, forData: true))
-    let through = ExportFile(.test(size: kib), cache: .writethrough)
-    #expect(through.open(flags: O_RDWR) == 0)
-    _ = try asked(through.seek(5, forData: true))
   }
 
   @Test(arguments: [true, false]) func aWriteForgetsWhereTheHolesAre(succeeds: Bool) throws {

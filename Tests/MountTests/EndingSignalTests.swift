@@ -82,6 +82,25 @@ extension MountTests {
       }
     }
 
+    /// The kernel would forget how our helpers end.
+    @Test(arguments: Client.perEngine)
+    func childrenAreSeenToEndWhereTheirSignalWasIgnored(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try directory.sparseFile("image", size: mib)
+        try await withServer(.nbdkit(["file", image]), in: directory) { server in
+          let place = Mount.Place.over(try directory.sparseFile("over", size: 0))
+          try await withMount(
+            [server.uri()], engine: client.engine, at: place, in: directory,
+            launcher: ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"]
+          ) { mount in
+            try await mount.succeed(["dd", "if=/dev/zero", "of=\(mount.file)", "bs=4k", "count=1", "conv=notrunc"])
+            #expect(try await mount.end(SIGTERM) == .success)
+            #expect(mount.process.stderr == "")
+          }
+        }
+      }
+    }
+
     /// A server that accepts and says nothing would keep it for half a minute.
     @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
     func signalsEndItWhileItConnects(_ signal: Int32) async throws {

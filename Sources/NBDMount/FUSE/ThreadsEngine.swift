@@ -41,7 +41,13 @@ final class ThreadsEngine: Sendable {
   static let largestRequest: UInt32 = 256 << 10
   /// Requests that the kernel sends before the first of them is answered, of those that no process waits for itself: read-ahead,
   /// writeback, asynchronous direct I/O.
-  static let backgroundRequests: UInt32 = 48
+  private static let backgroundRequests: UInt32 = 48
+
+  /// The same where a person has asked for `wanted` of them, or for another number of workers: some workers are left for what a
+  /// dying process asks for, as long as there are several.
+  static func backgroundRequests(_ wanted: UInt32?, workers: UInt32) -> UInt32 {
+    min(wanted ?? backgroundRequests, max(workers / 4 * 3, 1))
+  }
 
   private let file: ExportFile
   private let connections: ConnectionSet

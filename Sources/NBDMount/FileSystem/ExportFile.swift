@@ -117,9 +117,9 @@ final class ExportFile: Sendable {
   /// lseek(2) with `SEEK_DATA` or `SEEK_HOLE`.
   func seek(_ offset: UInt64, forData: Bool) -> FileRequest.Step {
     guard offset < layout.size else { return .reply(.error(ENXIO)) }
-    // The kernel may hold written pages that the server has not seen: then a hole may be data.
-    let mayHaveUnseenData = cache == .writeback && hasWriters
-    guard !mayHaveUnseenData, allocation.context != nil else {
+    // The kernel may hold written pages that the server has not seen, in every mode those of a shared mapping: then a hole may be
+    // data.
+    guard !hasWriters, allocation.context != nil else {
       return .reply(.offset(forData ? offset : layout.size))
     }
     return seek(forData: forData, from: offset)

@@ -35,12 +35,14 @@ struct MountedExport: Sendable {
     let options = configuration.fuse
     let (largestRequest, backgroundRequests) =
       switch configuration.engine {
-      case .threads: (ThreadsEngine.largestRequest, ThreadsEngine.backgroundRequests)
-      case .reactor: (ReactorEngine.largestRequest(reactors: opened.count), ReactorEngine.backgroundRequests)
+      case .threads:
+        (ThreadsEngine.largestRequest, ThreadsEngine.backgroundRequests(options.maxBackground, workers: Self.workers(configuration)))
+      case .reactor:
+        (ReactorEngine.largestRequest(reactors: opened.count), options.maxBackground ?? ReactorEngine.backgroundRequests)
       }
     let mountOptions = RequestHandler.Options(
       entryTimeout: options.entryTimeout ?? 3600, attributeTimeout: options.attributeTimeout ?? 1,
-      maxBackground: options.maxBackground ?? backgroundRequests, maxRead: options.maxRead ?? 0,
+      maxBackground: backgroundRequests, maxRead: options.maxRead ?? 0,
       maxWrite: min(options.maxWrite ?? largestRequest, largestRequest), keepsCache: options.kernelCache,
       prefetch: configuration.readAhead ?? 0)
     let arguments = options.sessionArguments(
@@ -117,10 +119,15 @@ struct MountedExport: Sendable {
     return timing
   }
 
+  /// Threads of the threads engine.
+  private static func workers(_ configuration: MountConfiguration) -> UInt32 {
+    configuration.isSingleThreaded ? 1 : configuration.fuse.maxThreads ?? ThreadsEngine.workers
+  }
+
   /// Starts libfuse's worker threads, for the threads engine.
   private func startWorkers() throws(NBDError) {
     let options = configuration.fuse
-    let most = configuration.isSingleThreaded ? nil : options.maxThreads ?? ThreadsEngine.workers
+    let most = configuration.isSingleThreaded ? nil : Self.workers(configuration)
     try POSIXThread.startDetached("the FUSE workers") { [session, end] in
       end.signal(
         session.loop(maxThreads: most, maxIdleThreads: options.maxIdleThreads, cloneDescriptor: options.cloneDescriptor))

@@ -20,13 +20,27 @@ struct PIDFile: Sendable {
     isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
     do {
       if isSpecial {
-        let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: .closeOnExec)
-        try file.closeAfter { _ = try file.writeAll(contents.utf8) }
+        try Self.write(contents, toSpecial: path)
       } else {
         try Self.replace(path, with: contents, temporary: "\(path).\(pid).new")
       }
     } catch {
       throw NBDError(error, doing: doing)
+    }
+  }
+
+  /// A pipe that nobody reads yet gets it when somebody does: nobody waits for that.
+  private static func write(_ contents: String, toSpecial path: String) throws {
+    do {
+      let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: [.closeOnExec, .nonBlocking])
+      try file.closeAfter { _ = try file.writeAll(contents.utf8) }
+    } catch Errno.noSuchAddressOrDevice {
+      try POSIXThread.startDetached("the pid file") {
+        do {
+          let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: .closeOnExec)
+          try file.closeAfter { _ = try file.writeAll(contents.utf8) }
+        } catch { Diagnostics.warning("writing the pid file \(path): \(error)") }
+      }
     }
   }
 

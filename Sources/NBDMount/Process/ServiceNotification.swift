@@ -19,13 +19,19 @@ struct ServiceNotification: Hashable, Sendable {
     return address.isEmpty ? nil : ServiceNotification(address: address)
   }
 
+  /// Milliseconds that a manager may take to have room for the news that matters.
+  private static let patience = 2000
+
   /// - Parameter mainProcess: the process to watch, where it is not the one that the manager started.
   func ready(mainProcess: pid_t? = nil) throws(NBDError) {
-    try send("READY=1\n" + (mainProcess.map { "MAINPID=\($0)\n" } ?? ""))
+    try send("READY=1\n" + (mainProcess.map { "MAINPID=\($0)\n" } ?? ""), patience: Self.patience)
   }
   func stopping() throws(NBDError) { try send("STOPPING=1\n") }
 
-  func send(_ state: String) throws(NBDError) {
+  /// Sends a datagram. One that the manager has no room for, because it does not read, is dropped: nobody's work waits for it.
+  ///
+  /// - Parameter patience: milliseconds to wait for room.
+  func send(_ state: String, patience: Int = 0) throws(NBDError) {
     let doing = "notifying the service manager"
     var socketAddress = sockaddr_un()
     socketAddress.sun_family = sa_family_t(AF_UNIX)
@@ -45,10 +51,15 @@ struct ServiceNotification: Hashable, Sendable {
     let descriptor = socket(AF_UNIX, type, 0)
     guard descriptor >= 0 else { throw .system(Errno(rawValue: errno), doing: doing) }
     defer { close(descriptor) }
+    if patience > 0 {
+      var limit = timeval(tv_sec: patience / 1000, tv_usec: patience % 1000 * 1000)
+      setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+    let flags = Int32(MSG_NOSIGNAL) | (patience > 0 ? 0 : Int32(MSG_DONTWAIT))
     let message = Array(state.utf8)
     let sent = withUnsafePointer(to: &socketAddress) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), $0, length)
+        sendto(descriptor, message, message.count, flags, $0, length)
       }
     }
     guard sent == message.count else { throw .system(Errno(rawValue: errno), doing: doing) }

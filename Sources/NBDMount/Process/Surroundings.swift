@@ -12,6 +12,8 @@ enum Surroundings {
   /// - Throws: where the limits leave no room to run in.
   static func settle() throws(NBDError) {
     StandardStreams.fillGaps()
+    // Where it was ignored, the kernel would forget how our children end.
+    signal(SIGCHLD, SIG_DFL)
     leaveCrashesToTheKernel()
     try ensureStack()
   }
