@@ -53,6 +53,60 @@ import Testing
     #expect(unanswered == nil)
   }
 
+  /// The end of `request` in one structured error chunk.
+  private static func refusal(_ request: ModelDisk.Request) -> [UInt8] {
+    [0x66, 0x8e, 0x33, 0xef, 0, 1, 0x80, 1] + request.handle + [0, 0, 0, 6, 0, 0, 0, 5, 0, 0]
+  }
+
+  private static func read(_ unique: UInt64) -> [UInt8] {
+    var body = fuse_read_in()
+    body.size = 65_536
+    return ModelKernel.request(FUSE_READ, unique, body)
+  }
+
+  private static func write(_ unique: UInt64) -> [UInt8] {
+    var body = fuse_write_in()
+    body.size = 65_536
+    var request = ModelKernel.request(FUSE_WRITE, unique, body) + [UInt8](repeating: 7, count: 65_536)
+    withUnsafeBytes(of: UInt32(request.count)) { request.replaceSubrange(0..<4, with: $0) }
+    return request
+  }
+
+  /// More than there is memory for, and a server that answers nothing: what needs no memory is answered, as far as it can be read,
+  /// and in the end everything.
+  @Test(arguments: [("reads", 300, 301), ("writes", 256, 256)])
+  func whatNeedsNoServerIsAnsweredWhereNothingCompletes(kind: String, inFront: Int, all: Int) async throws {
+    try await onThread {
+      var session = try SourceSession(.test(size: 1 << 20))
+      let request = kind == "reads" ? Self.read : Self.write
+      for number in 0..<inFront {
+        session.kernel.send(request(UInt64(2 * number + 2)))
+        session.readRequests()
+      }
+      session.kernel.send(ModelKernel.request(FUSE_GETATTR, 9998, fuse_getattr_in()))
+      // There is no room for what may be a write, and there could be soon.
+      session.readRequests()
+      #expect(session.kernel.answer() == nil)
+      for _ in 0..<2 { session.source.watch(&session.loop) }
+      for _ in 0..<8 { session.readRequests() }
+      #expect(session.kernel.answer()?.unique == 9998)
+      for number in inFront..<(all + 3) {
+        session.kernel.send(request(UInt64(2 * number + 2)))
+        session.readRequests()
+      }
+      var answered: Set<UInt64> = []
+      for _ in 0..<20 {
+        session.serve(Self.refusal)
+        session.readRequests()
+        while let answer = session.kernel.answer() {
+          #expect(answer.error == -EIO)
+          #expect(answered.insert(answer.unique).inserted)
+        }
+      }
+      #expect(answered.count == all + 3)
+    }
+  }
+
   /// A thread of its own, which the source is bound to.
   private func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in

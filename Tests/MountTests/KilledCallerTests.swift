@@ -10,11 +10,12 @@ extension MountTests {
 
     /// What a killed process may be in the middle of.
     enum Deed: String, CaseIterable, Sendable {
-      case read, write, largeWrite, punch
+      case read, largeRead, write, largeWrite, punch
 
       func command(on file: String) -> [String] {
         switch self {
         case .read: ["dd", "if=\(file)", "of=/dev/null", "bs=64k", "count=1", "skip=2", "iflag=direct"]
+        case .largeRead: ["dd", "if=\(file)", "of=/dev/null", "bs=1M", "count=1", "skip=1", "iflag=direct"]
         case .write: ["dd", "if=/dev/zero", "of=\(file)", "bs=4k", "count=1", "seek=64", "oflag=direct", "conv=notrunc"]
         case .largeWrite: ["dd", "if=/dev/zero", "of=\(file)", "bs=1M", "count=1", "seek=1", "oflag=direct", "conv=notrunc"]
         case .punch: ["fallocate", "--punch-hole", "--keep-size", "--offset", "65536", "--length", "65536", file]
@@ -84,6 +85,43 @@ extension MountTests {
             try await server.suspend()
             let callers = try await Self.start(Array(repeating: .largeWrite, count: 24), on: mount)
             await Self.expectGone(callers, "\(client)")
+            server.signal(SIGCONT)
+          }
+        }
+      }
+    }
+
+    /// The file's flush of the one that was killed is behind what the others have asked for.
+    @Test(arguments: Client.perEngine)
+    func oneOfManyLargeReadersGoes(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "4M"]), in: directory) { server in
+          try await client.mount(server, options: ["--cache", "none", "-o", "attr_timeout=0"], in: directory) { mount in
+            try await server.suspend()
+            let callers = try await Self.start(Array(repeating: .largeRead, count: 40), on: mount)
+            await Self.expectGone(Array(callers.prefix(1)), "\(client)")
+            #expect(try await mount.run(["stat", mount.file], within: .seconds(10)).succeeded)
+            server.signal(SIGCONT)
+            for caller in callers.dropFirst() {
+              #expect(try await caller.exitStatus(within: .seconds(30)) == .success, "\(caller.stderr)")
+            }
+          }
+        }
+      }
+    }
+
+    /// Whoever else asks wakes us before it is time to look.
+    @Test(arguments: Client.perEngine)
+    func aKilledCallerGoesWhileOthersKeepAsking(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(.nbdkit(["memory", "4M"]), in: directory) { server in
+          let options = ["--cache", "none", "--busy-poll-us", "0", "-o", "attr_timeout=0"]
+          try await client.mount(server, options: options, in: directory) { mount in
+            try await server.suspend()
+            let callers = try await Self.start([.read], on: mount)
+            let others = try ChildProcess(["sh", "-c", "while stat \"$0\" >/dev/null; do sleep 0.1; done", mount.file])
+            await Self.expectGone(callers, "\(client)")
+            await others.terminate()
             server.signal(SIGCONT)
           }
         }

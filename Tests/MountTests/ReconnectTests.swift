@@ -71,6 +71,39 @@ extension MountTests {
       }
     }
 
+    /// A flush that takes long ends what is sent again. Meanwhile nothing is begun, and yet nobody is stuck.
+    @Test(arguments: Client.all)
+    func namesAreAnsweredAndReadersGoWhileTheLogIsSentAgain(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        let image = try directory.sparseFile("image", size: 64 * kib)
+        let (slow, begun) = (directory / "slow", directory / "begun")
+        let kind = ServerKind.nbdkit(
+          evalPlugin(over: image) + [
+            "can_flush=exit 0", "flush=[ -e \(slow) ] || exit 0; touch \(begun); sleep 8", "can_multi_conn=exit 0",
+          ])
+        let source = try await Pattern.file("source", size: 4 * kib, in: directory)
+        try await withServer(kind, in: directory) { server in
+          let options = ["--cache", "none", "-o", "attr_timeout=0"]
+          try await client.mount(server, options: options, in: directory) { mount in
+            try await withWriter(of: source, on: mount) { _ in
+              try await server.crash()
+            }
+            #expect(FileManager.default.createFile(atPath: slow, contents: nil))
+            try await withServer(kind, at: server.endpoint, in: directory) { _ in
+              try await poll("the flush", within: .seconds(10)) { FileManager.default.fileExists(atPath: begun) }
+              let reader = try ChildProcess(["dd", "if=\(mount.file)", "of=/dev/null", "bs=4k", "count=1", "iflag=direct"])
+              #expect(try await mount.run(["stat", mount.file], within: .seconds(3)).succeeded)
+              reader.signal(SIGKILL)
+              #expect(await reader.ended.value(within: .seconds(4)) == .signaled(SIGKILL))
+              try FileManager.default.removeItem(atPath: slow)
+              try await mount.succeed(["cmp", "-n", "\(4 * kib)", source, mount.file])
+              #expect(try await mount.unmount() == .success)
+            }
+          }
+        }
+      }
+    }
+
     @Test(arguments: Client.perEngine)
     func anotherDiskIsRefused(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in

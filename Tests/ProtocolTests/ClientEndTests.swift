@@ -126,6 +126,46 @@ import Testing
     #expect(order.withLock { $0 } == [SeenRequest.disconnect])
   }
 
+  // Whoever flushes for the log has gone by then.
+  @Test func whatWaitsForTheWriteLogIsWrittenBeforeTheEnd() async throws {
+    let count = 16
+    let isEnding = Moment()
+    let server = try ScriptedServer(ScriptedServer.Offer(size: 4 << 20)) { connection in
+      var isFirst = true
+      while let request = connection.request(), request.command != SeenRequest.disconnect {
+        if request.command == SeenRequest.flush, isFirst {
+          isFirst = false
+          isEnding.wait()
+        }
+        connection.send(connection.answer(request))
+      }
+    }
+    let client = try await onThread {
+      var configuration = NBDClient.Configuration()
+      configuration.reconnectTimeout = .seconds(60)
+      configuration.writeLog = 1 << 20
+      return try NBDClient(server.endpoint, configuration)
+    }
+    let ended = Atomic<Int>(0)
+    async let writes: Void = onThreads(count) { number in
+      let error = failure { () throws(NBDError) in try client.write(pattern(256 << 10), at: UInt64(number) << 18) }
+      #expect(error == nil)
+      ended.add(1, ordering: .relaxed)
+    }
+    try await onThread {
+      // All are with the reactor, or were before, and so is the flush, which waits with the server.
+      let reactor = client.connections.reactors[0]
+      #expect(eventually { reactor.load.load(ordering: .relaxed) + ended.load(ordering: .relaxed) == count + 1 })
+    }
+    async let closing: Void = onThread { client.close() }
+    try await onThread {
+      #expect(eventually { client.connections.isEnding })
+      isEnding.happened()
+    }
+    try await closing
+    try await writes
+  }
+
   // RB-053, RB-054: close is bounded, also with several connections
   @Test func aServerThatNeverClosesIsLeft() async throws {
     let mayEnd = Moment()

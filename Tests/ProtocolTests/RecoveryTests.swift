@@ -85,13 +85,55 @@ struct RecoveryTests {
     var recovery = Recovery(connections: 1, ways: 1, window: nil)
     recovery.lose(0, wasOfUse: true, at: 0, random: 0)
     for _ in 0..<3 {
-      recovery.made(0, way: 0)
+      recovery.made(0, way: 0, at: 0)
       recovery.lose(0, wasOfUse: false, at: 0, random: 0)
     }
     #expect(recovery.next(at: 0) == .wait(until: 400 * Self.millisecond))
-    recovery.made(0, way: 0)
+    recovery.made(0, way: 0, at: 0)
     recovery.lose(0, wasOfUse: true, at: Self.second, random: 0)
     #expect(recovery.next(at: Self.second) == .connect(way: 0))
+  }
+
+  /// What is done about a connection that is lost again `connected` after it was made, for ever, until it is given up or an hour is over.
+  private func flap(connected: UInt64, wasAsked: Bool) -> UInt64? {
+    var recovery = Recovery(connections: 1, ways: 1, window: 120 * Self.second)
+    recovery.lose(0, wasOfUse: true, at: 0, random: 0)
+    var now: UInt64 = 0
+    while now < 3600 * Self.second {
+      switch recovery.next(at: now) {
+      case .connect:
+        recovery.made(0, way: 0, at: now)
+        now += connected
+        recovery.lose(0, wasOfUse: false, wasAsked: wasAsked, at: now, random: 0)
+      case .wait(let until): now = until
+      case .giveUp: return now / Self.second
+      case .rest: return nil
+      }
+    }
+    return nil
+  }
+
+  // A server that negotiates and then answers nothing is as good as none to whoever waits.
+  @Test(arguments: [0, 1, 10]) func aServerThatNeverAnswersIsGivenUpWithTheWindow(seconds: UInt64) throws {
+    let end = try #require(flap(connected: seconds * Self.second, wasAsked: true))
+    #expect((120...140).contains(end), "\(end) s")
+  }
+
+  // Nobody has waited.
+  @Test(arguments: [1, 30, 100]) func aConnectionThatIsLostWhileNobodyAsksIsNoLostTime(seconds: UInt64) {
+    #expect(flap(connected: seconds * Self.second, wasAsked: false) == nil)
+  }
+
+  // An idle hour before the first request is not waiting.
+  @Test func theTimeOfAnIdleConnectionDoesNotCount() {
+    var recovery = Recovery(connections: 1, ways: 1, window: 120 * Self.second)
+    recovery.lose(0, wasOfUse: true, at: 0, random: 0)
+    recovery.made(0, way: 0, at: 5 * Self.second)
+    recovery.lose(0, wasOfUse: false, wasAsked: true, at: 3600 * Self.second, random: 0)
+    guard case .wait = recovery.next(at: 3600 * Self.second) else {
+      Issue.record("\(recovery.next(at: 3600 * Self.second))")
+      return
+    }
   }
 
   // Connections that nobody had used yet were made well all the same.
@@ -117,7 +159,7 @@ struct RecoveryTests {
     #expect(recovery.next(at: 0) == .connect(way: 0))
     recovery.lose(1, wasOfUse: true, at: 0, random: 0)
     #expect(recovery.next(at: 0) == .connect(way: 1))
-    recovery.made(0, way: 1)
+    recovery.made(0, way: 1, at: 0)
     #expect(recovery.next(at: 0) == .connect(way: 1) && recovery.lost == [1])
     recovery.failed(at: 0, random: 0)
     #expect(recovery.next(at: Self.second) == .connect(way: 1), "the other one lives")

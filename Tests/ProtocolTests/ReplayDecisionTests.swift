@@ -29,20 +29,28 @@ import Testing
     #expect(admission.next(isQuiet: false, at: 11 * second) == .putOff)
   }
 
-  @Test func coveredRangesEqualASetOfBytes() {
+  // Where everything is slow, one has to be waited for, or none ever joins.
+  @Test func whatWasPutOffIsWaitedForTwiceAsLong() {
+    for (attempts, patience) in [(0, 1), (1, 2), (3, 8), (5, 32), (100, 32)] as [(Int, UInt64)] {
+      let admission = Admission(stoppedAt: 10 * second, after: attempts)
+      #expect(admission.next(isQuiet: false, at: 10 * second) == .wait(until: (10 + patience) * second))
+    }
+  }
+
+  @Test func sortedRangesEqualASetOfBytes() {
     var generator = SeededGenerator(1)
     for _ in 0..<200 {
-      var ranges = CoveredRanges()
+      var ranges: [Range<UInt64>] = []
       var bytes: Set<UInt64> = []
       for _ in 0..<30 {
         let start = UInt64.random(in: 0..<100, using: &generator)
         let range = start..<(start + UInt64.random(in: 0...20, using: &generator))
         var new: [UInt64] = []
-        ranges.insert(range) { new += Array($0) }
+        ranges.unite(range) { new += Array($0) }
         #expect(new == range.filter { !bytes.contains($0) })
         bytes.formUnion(range)
-        #expect(ranges.ranges.flatMap { Array($0) } == bytes.sorted())
-        #expect(zip(ranges.ranges, ranges.ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
+        #expect(ranges.flatMap { Array($0) } == bytes.sorted())
+        #expect(zip(ranges, ranges.dropFirst()).allSatisfy { $0.upperBound < $1.lowerBound })
       }
     }
   }

@@ -15,6 +15,7 @@ extension FuseSource {
   /// Answers the requests of callers that are being killed: see ``CallerWatch`` for why only those.
   func watch(_ loop: inout ReactorLoop) {
     watches &+= 1
+    noticeStandstill()
     look.begin()
     for token in slots.tokens(where: { !$0.isAnswered && watches &- $0.born >= 2 && look.isBeingKilled($0.process) }) {
       leave(token, &loop)
@@ -27,9 +28,7 @@ extension FuseSource {
     guard let slot = slots.pointer(token) else { return }
     switch slot.pointee.request.kind {
     case .sync: break
-    case _ where blocked?.token == token:
-      blocked = nil
-      return end(token, .error(EINTR), &loop)
+    case _ where forget(token): return end(token, .error(EINTR), &loop)
     default:
       switch loop.drop(token) {
       case .unsent: return end(token, .error(EINTR), &loop)

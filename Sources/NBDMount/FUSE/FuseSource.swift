@@ -9,12 +9,13 @@ import SystemPackage
 /// one send; and when the replies come, it answers the kernel from here, a read that came whole straight from the receive
 /// buffer. Nothing is handed to another thread, nobody waits, and nothing is allocated.
 ///
-/// Memory is bounded by not reading: a request that has not been read waits in the kernel.
+/// Memory is bounded by not reading: a request that has not been read waits in the kernel. What becomes of that where nothing is
+/// answered any more: FuseSource+Memory.swift.
 final class FuseSource: RequestSource {
   /// Requests that are read in one turn, so that replies get their turn too.
   private static let batch = 64
   /// A read above this size, in bytes, gets its buffer before it is sent. It is received in place.
-  private static let largestUnbuffered = 64 * 1024
+  static let largestUnbuffered = 64 * 1024
   /// Reads of the device that may fail in a row, and microseconds after each.
   private static let mostFailedReads = 1000
   private static let pause: UInt32 = 1000
@@ -27,11 +28,19 @@ final class FuseSource: RequestSource {
   var slots = RequestSlots()
   var buffers: RequestBuffers
   /// Where the next request is read to; see ``RequestBuffers``.
-  private var incoming: RequestBuffers.Buffer
+  /// Nil where a write has kept it, and there was no other.
+  var incoming: RequestBuffers.Buffer?
   /// Where data goes that there is no memory for. Nobody reads it: any number of requests may share it.
-  private let sink: UnsafeMutableRawPointer
-  /// A request that was read and found no room.
-  var blocked: (token: Token, operation: Operation)?
+  let sink: UnsafeMutableRawPointer
+  /// Operations of requests that were read and found no room, oldest first.
+  var waiting: [Operation] = []
+  /// Requests are left in the kernel, because there is no room for all of them.
+  private var isHeldUp = false
+  /// It is so, and nothing has completed for a while.
+  private var isStuck = false
+  /// Operations that have completed, and how many of them when ``watch(_:)`` was last called.
+  private var completions: UInt64 = 0
+  private var lastCompletions: UInt64 = 0
   /// What a request that libfuse has taken apart wants from the server.
   private var asked: (FileRequest, Operation, fuse_req_t)?
   /// The kernel's number of the request that is with libfuse, or being answered through it.
@@ -55,6 +64,7 @@ final class FuseSource: RequestSource {
     device = session.descriptor
     buffers = try RequestBuffers(largest: Int(handler.options.maxWrite), budget: budget, log)
     incoming = buffers.takeLarge()
+    waiting.reserveCapacity(RequestSlots.capacity)
     sink = .allocate(byteCount: Self.largestUnbuffered, alignment: 16)
   }
 
@@ -65,23 +75,20 @@ final class FuseSource: RequestSource {
   // MARK: Reading requests
 
   func readRequests(_ loop: inout ReactorLoop) -> RequestReading {
-    if let waiting = blocked {
-      switch loop.submit(waiting.operation) {
-      case .accepted: blocked = nil
-      case .full: return .blocked(0)
-      case .lost:
-        blocked = nil
-        proceed(waiting.token, .connectionLost, &loop)
-      }
-    }
+    resume(&loop)
+    isHeldUp = false
     var count = 0
     while count < Self.batch {
-      guard slots.freeCount > 0, buffers.haveRoom else { return .blocked(count) }
+      // Of what has no room, only so much is read as there is a place to read it to, and only to come to what is behind it.
+      guard slots.freeCount > 0, let incoming, isStuck || (buffers.haveRoom && waiting.isEmpty) else {
+        isHeldUp = true
+        return .blocked(count)
+      }
       let request = incoming.start - DeviceWire.writeRequest
       let size = read(device, request, DeviceWire.writeRequest + buffers.largest)
       if size < 0 {
         switch Errno(rawValue: errno) {
-        case .wouldBlock: return .drained(count)
+        case .wouldBlock: return waiting.isEmpty ? .drained(count) : .waiting(count)
         // The request was given up before it was read, or a signal came: the next one.
         case .noSuchFileOrDirectory, .interrupted: continue
         case let error: return failed(error, count)
@@ -91,7 +98,6 @@ final class FuseSource: RequestSource {
       guard size >= DeviceWire.inHeader else { continue }
       count += 1
       take(request, size, &loop)
-      if blocked != nil { return .blocked(count) }
     }
     return .more(count)
   }
@@ -124,7 +130,7 @@ final class FuseSource: RequestSource {
         let body = DeviceWire.body(request, as: fuse_write_in.self)
         let count = min(Int(body.size), size - DeviceWire.writeRequest)
         let step = handler.file.write(
-          body.offset, incoming.start, count,
+          body.offset, request + DeviceWire.writeRequest, count,
           isDirect: body.write_flags & UInt32(FUSE_WRITE_CACHE) == 0, flags: Int32(bitPattern: body.flags))
         return begin(step, header, &loop)
       default: break
@@ -172,55 +178,21 @@ final class FuseSource: RequestSource {
       RequestSlots.Slot(
         unique: header.unique, libfuse: libfuse, request: request, process: pid_t(bitPattern: header.pid), born: watches))
     operation.token = token
-    let length = Int(operation.length)
-    switch operation.command {
-    case .read where length > Self.largestUnbuffered:
-      operation.buffer = buffer(for: token, length: operation.length)
-    case .read: slots.pointer(token)?.pointee.reserved = buffers.reserve(length)
-    case .write: keepPayload(&operation)
-    default: break
-    }
+    if operation.command == .write { keepPayload(&operation) }
+    guard waiting.isEmpty, prepare(&operation) else { return waiting.append(operation) }
     switch loop.submit(operation) {
     case .accepted: break
-    case .full:
-      blocked = (token, operation)
+    case .full: waiting.append(operation)
     case .lost: proceed(token, .connectionLost, &loop)
     }
-  }
-
-  // MARK: Buffers
-
-  /// Keeps the payload that was read to ``incoming`` until the write is answered.
-  private func keepPayload(_ operation: inout Operation) {
-    guard let slot = slots.pointer(operation.token), let payload = operation.buffer else { return }
-    let length = Int(operation.length)
-    if !buffers.shouldKeep(length), let copy = buffers.take(length) {
-      copy.start.copyMemory(from: payload, byteCount: length)
-      operation.buffer = copy.start
-      slot.pointee.buffer = copy
-    } else {
-      slot.pointee.buffer = incoming
-      incoming = buffers.takeLarge()
-    }
-  }
-
-  func buffer(for token: Token, length: UInt64) -> UnsafeMutableRawPointer {
-    let slot = slots.pointer(token)
-    buffers.unreserve(slot?.pointee.reserved ?? 0)
-    slot?.pointee.reserved = 0
-    guard let buffer = buffers.take(Int(length)) else {
-      // Only small ones ask as late as that: the large ones have taken theirs with the request.
-      slot?.pointee.hasNoMemory = true
-      return sink
-    }
-    slot?.pointee.buffer = buffer
-    return buffer.start
   }
 
   // MARK: Outcomes
 
   func complete(_ completion: Completion, extents: [[Extent]], _ loop: inout ReactorLoop) {
     guard let slot = slots.pointer(completion.token) else { return }
+    completions &+= 1
+    isStuck = false
     if let other = completion.replacement { slot.pointee.buffer?.start = other }
     let isWithoutData = slot.pointee.hasNoMemory && completion.outcome.isSuccess
     proceed(
@@ -280,6 +252,12 @@ final class FuseSource: RequestSource {
 
   /// libfuse could not give an answer, for `reason`, and has let go of the request.
   func answerWasLost(_ reason: Int32) { DeviceWire.replyLost(device, atHand, reason) }
+
+  /// Has more read than there is room for where nothing has completed since the last call.
+  func noticeStandstill() {
+    isStuck = isHeldUp && completions == lastCompletions
+    lastCompletions = completions
+  }
 
   // MARK: The thread's own source
 

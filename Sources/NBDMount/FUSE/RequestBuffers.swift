@@ -86,9 +86,11 @@ struct RequestBuffers: ~Copyable {
   }
 
   /// Whatever the next request is, there is memory for it.
-  var haveRoom: Bool { pooledRoom > 0 && !large.isEmpty }
+  var haveRoom: Bool { havePooledRoom && haveLarge }
+  var havePooledRoom: Bool { pooledRoom > 0 }
+  var haveLarge: Bool { !large.isEmpty }
 
-  /// A large buffer to read a request to. Requires ``haveRoom``.
+  /// A large buffer to read a request to. Requires ``haveLarge``.
   mutating func takeLarge() -> Buffer { Buffer(start: large.removeLast(), pooled: 0) }
 
   /// A buffer for `length` bytes. Nil where there is no memory for it; not so for one buffer of a request that was read when

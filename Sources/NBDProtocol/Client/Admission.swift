@@ -12,13 +12,17 @@ struct Admission {
     case putOff
   }
 
-  /// Nanoseconds that the reactors may take to finish what they have.
+  /// Nanoseconds that the reactors may take to finish what they have, at first.
   private static let patience: UInt64 = 1_000_000_000
+  /// How often that is doubled: to half a minute.
+  private static let mostDoublings = 5
 
   private let deadline: UInt64
 
-  /// - Parameter now: all reactors were stopped, in nanoseconds.
-  init(stoppedAt now: UInt64) { deadline = now + Self.patience }
+  /// - Parameters:
+  ///   - now: all reactors were stopped, in nanoseconds.
+  ///   - attempts: that were put off before, in a row: where everything is slow, one has to wait for longer some time.
+  init(stoppedAt now: UInt64, after attempts: Int = 0) { deadline = now + Self.patience << UInt64(min(attempts, Self.mostDoublings)) }
 
   /// - Parameter isQuiet: nothing is in flight on any connection, since the stop.
   func next(isQuiet: Bool, at now: UInt64) -> Step {

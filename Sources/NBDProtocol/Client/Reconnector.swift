@@ -73,6 +73,8 @@ final class Reconnector: Sendable {
   private struct ConnectionLog {
     var lastError: NBDError?
     var since: UInt64?
+    /// Attempts in a row that took too long for the connections that live.
+    var putOffs = 0
     func outage(_ now: UInt64) -> Duration { .nanoseconds(Int64(clamping: now - (since ?? now))) }
   }
 
@@ -104,10 +106,11 @@ final class Reconnector: Sendable {
       let new = try ways[way].reopen(requiresTLS: export.isEncrypted)
       if let difference = new.export.difference(from: export, isReadOnly: isReadOnly) { return refuse(difference, &log) }
       let connection = NegotiatedConnection(taking: new, contextsAsIn: export)
-      guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index, &unfinished)
+      guard let index = recovery.withLock(\.lost).first, let resent = try admit(connection, index, &log, &unfinished)
       else { return }
+      log.putOffs = 0
       let alive = recovery.withLock { recovery in
-        recovery.made(index, way: way)
+        recovery.made(index, way: way, at: MonotonicClock.now)
         return recovery.alive
       }
       report(
@@ -137,17 +140,19 @@ final class Reconnector: Sendable {
   /// Has the reactor of that number take `connection`, when nothing else is in flight and the log was sent again. Returns how many
   /// operations that were; nil where this is the end.
   private func admit(
-    _ connection: NegotiatedConnection, _ index: Int, _ unfinished: inout UnfinishedReplay?
+    _ connection: NegotiatedConnection, _ index: Int, _ history: inout ConnectionLog, _ unfinished: inout UnfinishedReplay?
   ) throws(NBDError) -> Int? {
     let stop = link.stopAll(reactors)
     defer { link.resumeAll(reactors) }
-    let admission = Admission(stoppedAt: MonotonicClock.now)
+    let admission = Admission(stoppedAt: MonotonicClock.now, after: history.putOffs)
     waiting: while true {
       let isQuiet = reactors.allSatisfy { $0.isQuiet(since: stop) }
       let now = MonotonicClock.now
       switch admission.next(isQuiet: isQuiet, at: now) {
       case .join: break waiting
-      case .putOff: throw .timedOut("the other connections did not come to rest")
+      case .putOff:
+        history.putOffs += 1
+        throw .timedOut("the other connections did not come to rest")
       case .wait(let until):
         if isEnding.load(ordering: .relaxed) { return nil }
         link.news.wait(milliseconds: Int((until - now) / 1_000_000 + 1))
@@ -157,11 +162,16 @@ final class Reconnector: Sendable {
       reactors[index].give(connection)
       return 0
     }
-    switch Replay.run(log, over: connection, reactors[index].gate, quiesce: reactors[index].timing.quiesce) {
+    // Nobody who lives is kept from working for long; where nobody does, a slow server is waited for as it always is.
+    let areOthersAlive = recovery.withLock(\.alive) > 0
+    let patience = areOthersAlive ? Replay.patience << UInt64(min(history.putOffs, 5)) : reactors[index].timing.answer
+    var replay = Replay(for: reactors[index], patience: patience) { [self] in !isEnding.load(ordering: .relaxed) }
+    switch replay.run(log, over: connection) {
     case .sent(let ready, let count):
       reactors[index].give(ready)
       return count
     case .failed(let error, let left):
+      if areOthersAlive, case .timedOut = error { history.putOffs += 1 }
       unfinished = left
       throw error
     }
@@ -193,7 +203,9 @@ extension Recovery {
       guard !lost.contains(index) else { continue }
       lastError = error
       areNew = true
-      lose(index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), at: now, random: random)
+      lose(
+        index, wasOfUse: reactor.hadAnswers.load(ordering: .relaxed), wasAsked: reactor.hadRequests.load(ordering: .relaxed),
+        at: now, random: random)
     }
     return (areNew, lastError)
   }

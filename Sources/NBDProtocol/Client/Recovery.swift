@@ -23,6 +23,8 @@ package struct Recovery {
   private static let second: UInt64 = 1_000_000_000
   private static let firstDelay = second / 10
   private static let patientAfter = 60 * second
+  /// Longest time on a connection, without an answer to what was asked, that counts as time without one.
+  private static let longestSilence = 60 * second
 
   /// Nanoseconds without any connection after which it is given up; nil never.
   private let window: UInt64?
@@ -40,6 +42,9 @@ package struct Recovery {
   private var failingSince: UInt64?
   /// Since when there is no connection at all.
   private var aloneSince: UInt64?
+  /// Nanoseconds without a connection before the newest one was made, since one was last of use; and when that was made.
+  private var aloneBefore: UInt64 = 0
+  private var madeAt: UInt64 = 0
   private var hasGivenUp = false
 
   /// - Parameters:
@@ -61,12 +66,17 @@ package struct Recovery {
   ///
   /// - Parameters:
   ///   - wasOfUse: its server had answered something.
+  ///   - wasAsked: it was owing an answer. To whoever waits for that, a connection that was of no use was none.
   ///   - random: anything, for the jitter.
-  package mutating func lose(_ connection: Int, wasOfUse: Bool, at now: UInt64, random: UInt64) {
+  package mutating func lose(
+    _ connection: Int, wasOfUse: Bool, wasAsked: Bool = false, at now: UInt64, random: UInt64
+  ) {
     guard isAlive[connection] else { return }
     isAlive[connection] = false
+    if wasOfUse || !wasAsked || !isNew[connection] { aloneBefore = 0 }
     if alive == 0, aloneSince == nil {
-      aloneSince = now
+      let silence = now - madeAt <= Self.longestSilence ? now - madeAt : 0
+      aloneSince = aloneBefore == 0 ? now : now - min(aloneBefore + silence, now)
       firstWay = (way + 1) % ways
     }
     if isNew[connection], !wasOfUse { return failed(at: now, random: random) }
@@ -89,8 +99,12 @@ package struct Recovery {
   }
 
   /// A connection was made, on the way that was asked for, and is `connection` now.
-  package mutating func made(_ connection: Int, way: Int) {
+  package mutating func made(_ connection: Int, way: Int, at now: UInt64) {
     isAlive[connection] = true
+    if let aloneSince {
+      aloneBefore = now - aloneSince
+      madeAt = now
+    }
     isNew[connection] = true
     self.way = way
     aloneSince = nil

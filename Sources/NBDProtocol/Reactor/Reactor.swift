@@ -40,6 +40,8 @@ package final class Reactor: Sendable {
   let isCrowded = Atomic<Bool>(false)
   /// The connection that was lost last has been of use: its server has sent something.
   let hadAnswers = Atomic<Bool>(false)
+  /// Its server owed an answer.
+  let hadRequests = Atomic<Bool>(false)
   /// Of the first reactor of an export: the others are to read requests too.
   let sharesSource = Atomic<Bool>(false)
   private let state = Mutex<State>(.running)

@@ -16,6 +16,7 @@ extension ReactorLoop {
     connection.giveUp(isFenced: isFenced, quiesce: reactor.timing.quiesce)
     shareSource()
     reactor.hadAnswers.store(connection.hasReceived, ordering: .relaxed)
+    reactor.hadRequests.store(connection.machine.load > 0, ordering: .relaxed)
     reactor.lost(error)
     // Where this was the last connection, they may have nothing to wait for any more.
     for peer in peers { peer.mailbox.gateChanged() }

@@ -112,7 +112,7 @@ extension ReactorLoop {
       if completion.hasExtents { pending.pointee.extents = connection.machine.takeExtents(completion.token) }
       pending.pointee.replacement = completion.replacement
       deliver(pending, completion.outcome)
-    case .reactor: break
+    case .reactor: isMakingRoom = false
     }
   }
 

@@ -32,7 +32,7 @@ extension ReactorLoop {
     let count: Int
     sharing.isBlocked = false
     switch source.readRequests(&self) {
-    case .more(let read): count = read
+    case .more(let read), .waiting(let read): count = read
     case .drained(let read):
       count = read
       isSourceReady = false

@@ -10,6 +10,9 @@ package struct ReactorLoop: ~Copyable {
   /// Milliseconds that a server may take over what is in flight, and over hanging up, once we are to stop.
   private static var stopMilliseconds: Int { 5000 }
 
+  /// Turns that a sleep counts as, for the time until the clock is looked at.
+  private static var turnsOfASleep: Int { 32 }
+
   let reactor: Reactor
   let peers: [Reactor]
   let source: (any RequestSource)?
@@ -23,6 +26,8 @@ package struct ReactorLoop: ~Copyable {
   /// Operations may be begun here: the connection is open, and nothing is stopped.
   var accepts = true
   var isFinishing = false
+  /// A flush of ours is under way, for the sake of the write log's room.
+  var isMakingRoom = false
   /// Operations from the mailbox that found no room in the machine, oldest first.
   var backlog = Backlog()
   /// Operations, of the source and of the mailbox, that were not sent.
@@ -84,7 +89,6 @@ package struct ReactorLoop: ~Copyable {
   /// One turn. Returns whether there was anything to do.
   mutating func turn() -> Bool {
     stop = reactor.link.stop
-    sharing.isStopped = stop.isOn
     if let next = reactor.takeNext() { adopt(next) }
     let accepted = accepts
     accepts = !stop.isOn && connection.isOpen
@@ -92,7 +96,8 @@ package struct ReactorLoop: ~Copyable {
     var worked = accepts && !accepted && retryWaiting()
     if takeMailbox() { worked = true }
     watch()
-    if let source, isSourceReady, !stop.isOn, readRequests(source) { worked = true }
+    // Also while all is stopped: what only asks for names and sizes is answered, and what dies can go.
+    if let source, isSourceReady, readRequests(source) { worked = true }
     if settle() { worked = true }
     if connection.isConnected, moveBytes() { worked = true }
     if stop.isOn, connection.isOpen ? connection.machine.isIdle : !connection.isConnected { reactor.becameQuiet(stop.number) }
@@ -121,7 +126,8 @@ package struct ReactorLoop: ~Copyable {
     // A stop has begun or ended in this turn.
     guard reactor.link.stop.number == stop.number else { return true }
     let woken = reactor.epoll.wait(milliseconds: milliseconds)
-    if woken.isEmpty { turnsToWatch = 0 }
+    // Whatever wakes it before the time is over, it looks after so many of them.
+    turnsToWatch = woken.isEmpty ? 0 : turnsToWatch - Self.turnsOfASleep
     if woken.contains(.socket) { connection.isReadable = true }
     if woken.contains(.retired) { retired?.isReadable = true }
     if woken.contains(.source) { isSourceReady = true }
@@ -196,6 +202,7 @@ package struct ReactorLoop: ~Copyable {
     while handedOut > 0 || (connection.isConnected && !(connection.machine.isIdle && backlog.isEmpty)),
       reactor.clock.now < deadline
     {
+      makeRoom()
       if !turn() { sleep(milliseconds: 50) }
     }
     endWaiting()
@@ -207,6 +214,14 @@ package struct ReactorLoop: ~Copyable {
     while handedOut > 0 {
       if !takeMailbox() { sleep(milliseconds: 50) }
     }
+  }
+
+  /// Has what waits for room in the write log go on: nobody else flushes any more.
+  private mutating func makeRoom() {
+    guard !isMakingRoom, accepts, let log = reactor.link.log, log.wantsFlush else { return }
+    var flush = Operation(.flush, token: Token(.reactor, 0))
+    flush.isForLog = true
+    isMakingRoom = connection.machine.submit(flush)
   }
 
   private mutating func disconnect(until deadline: UInt64) {

@@ -18,8 +18,6 @@ struct RequestSharing {
   private var calmSince: UInt64 = 0
   /// The source has more requests than there is room for.
   var isBlocked = false
-  /// Nothing is to be begun: see ``Link``.
-  var isStopped = false
   private var watchesSource = true
 
   init(_ reactor: Reactor, among peers: [Reactor], hasSource: Bool) {
@@ -53,10 +51,10 @@ struct RequestSharing {
     }
   }
 
-  /// Whether epoll should say that there are requests. While there is no room for more, or nothing is to be begun, it would
+  /// Whether epoll should say that there are requests. While there is no room for more, it would
   /// say so again and again: any completion makes room, and ``ReactorLoop/isSourceReady`` is still set then.
   private var wantsSource: Bool {
-    !isBlocked && !isStopped && (isFirst || peers[0].sharesSource.load(ordering: .sequentiallyConsistent))
+    !isBlocked && (isFirst || peers[0].sharesSource.load(ordering: .sequentiallyConsistent))
   }
 
   /// Before sleeping: has epoll watch the source, or not.

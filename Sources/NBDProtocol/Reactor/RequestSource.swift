@@ -39,6 +39,8 @@ package enum RequestReading {
   case more(Int)
   /// There is more, and no room for it before something completes.
   case blocked(Int)
+  /// There was nothing more to read, and some of what was read waits for room: to be called again in every turn.
+  case waiting(Int)
   /// The end: nothing will ever come again.
   case finished
 }

@@ -230,7 +230,7 @@ final class SimulatedReconnector {
     guard let index = recovery.lost.first else { return world.fail("nothing is lost that could be replaced") }
     client.reactors[index].give(connection)
     resume()
-    recovery.made(index, way: way)
+    recovery.made(index, way: way, at: world.now)
     world.note("made", [index])
     state = .watching
     wakeAt = 0
