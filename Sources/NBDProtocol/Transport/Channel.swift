@@ -3,7 +3,7 @@ import SystemPackage
 
 /// The stream of bytes between us and a server: the only thing that sends or receives on a connected socket.
 ///
-/// Nothing here blocks, but ``startTLS(_:until:)``. It belongs to whoever drives the connection, and is closed with it.
+/// Nothing here blocks, but ``startTLS(_:_:until:)``. It belongs to whoever drives the connection, and is closed with it.
 package struct Channel: ~Copyable {
   /// What became of an attempt to move bytes.
   package enum Result {
@@ -39,24 +39,26 @@ package struct Channel: ~Copyable {
 
   /// Encrypts what is sent from here on. Blocks.
   ///
-  /// - Throws: see ``TLSSession/start(_:credentials:until:)``.
-  mutating func startTLS(_ credentials: TLSCredentials, until deadline: Deadline) throws(NBDError) {
-    tls = try TLSSession.start(socket.rawValue, credentials: credentials, until: deadline)
+  /// - Throws: see ``TLSSession/start(_:credentials:versions:until:)``.
+  package mutating func startTLS(
+    _ credentials: TLSCredentials, _ versions: TLSVersions = .current, until deadline: Deadline
+  ) throws(NBDError) {
+    tls = try TLSSession.start(socket.rawValue, credentials: credentials, versions: versions, until: deadline)
   }
 
   /// What protects the connection, such as `TLS1.3, AES-256-GCM`; nil where nothing does.
-  var protection: String? { tls?.description }
+  package var protection: String? { tls?.description }
 
   /// Bytes were taken that the socket has no room for yet: to be sent again, with or without more of them, when there is.
   @inline(__always)
-  var hasUnsent: Bool { if let tls { tls.hasUnsent } else { false } }
+  package var hasUnsent: Bool { if let tls { tls.hasUnsent } else { false } }
 
   /// There is something to be received that epoll does not tell of.
   @inline(__always)
-  var hasMore: Bool { if let tls { tls.hasMore } else { false } }
+  package var hasMore: Bool { if let tls { tls.hasMore } else { false } }
 
   /// In words: what ``Result/broken(_:)`` meant.
-  func explained(_ error: Errno) -> String { tls?.reason ?? "\(error)" }
+  package func explained(_ error: Errno) -> String { tls?.reason ?? "\(error)" }
 
   // MARK: Moving bytes
 

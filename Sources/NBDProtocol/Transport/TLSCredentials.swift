@@ -4,13 +4,13 @@ import Glibc
 /// What is needed to begin TLS with one server: the policy, the credentials, which are read here, and the name to verify.
 ///
 /// GnuTLS only reads credentials once they are made, so that the sessions of any number of threads share them.
-final class TLSCredentials: @unchecked Sendable {
+package final class TLSCredentials: @unchecked Sendable {
   enum Kind {
     case certificates(gnutls_certificate_credentials_t)
     case preSharedKey(gnutls_psk_client_credentials_t)
   }
 
-  let policy: TLSPolicy
+  package let policy: TLSPolicy
   let kind: Kind
   /// The certificate is verified: the chain, and that it has ``name``.
   let verifies: Bool
@@ -23,7 +23,7 @@ final class TLSCredentials: @unchecked Sendable {
 
   /// - Throws: ``NBDError/insecure(_:)`` for files that are no good and for a name that is missing;
   ///   ``NBDError/unsupported(_:)``; ``NBDError/system(_:doing:)``.
-  init(_ configuration: TLSConfiguration, for address: ServerAddress) throws(NBDError) {
+  package init(_ configuration: TLSConfiguration, for address: ServerAddress) throws(NBDError) {
     policy = configuration.policy
     let file = configuration.preSharedKeyFile
     let usesKey: Bool

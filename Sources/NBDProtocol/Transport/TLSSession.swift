@@ -2,17 +2,13 @@ import CGnuTLS
 import Glibc
 import SystemPackage
 
-/// TLS over a connected socket, as its client (RFC 8446, RFC 5246). Nothing blocks but ``start(_:credentials:until:)``.
+/// TLS over a connected socket, as its client (RFC 8446, RFC 5246). Nothing blocks but ``start(_:credentials:versions:until:)``.
 ///
 /// Used by one thread at a time, which is the one that has the ``Channel``: sessions of GnuTLS want no more, and the channel cannot
 /// be copied.
 final class TLSSession: @unchecked Sendable {
   /// Messages of TLS itself that may come before the next byte of data.
   static let idleMessages = 1000
-  /// No version before 1.2, no key exchange whose recording can be decrypted by who gets hold of the key later, and only ciphers
-  /// that authenticate what they encrypt; first those that processors have instructions for.
-  private static let priorities =
-    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305"
 
   let session: gnutls_session_t
   let stream: UnsafeMutablePointer<TLSStream>
@@ -61,11 +57,13 @@ final class TLSSession: @unchecked Sendable {
 
   /// Begins TLS, and returns when the server is known to be who it should be. Blocks.
   ///
-  /// - Parameter socket: which outlives the session.
+  /// - Parameters:
+  ///   - socket: which outlives the session.
+  ///   - versions: what is offered. Data belong into the current ones only.
   /// - Throws: ``NBDError/insecure(_:)`` for a server that is not who it should be, or with which no agreement is possible;
   ///   ``NBDError/timedOut(_:)``; ``NBDError/disconnected(_:)``.
   static func start(
-    _ socket: Int32, credentials: TLSCredentials, until deadline: Deadline
+    _ socket: Int32, credentials: TLSCredentials, versions: TLSVersions = .current, until deadline: Deadline
   ) throws(NBDError) -> TLSSession {
     var made: gnutls_session_t?
     let code = gnutls_init(&made, UInt32(GNUTLS_CLIENT.rawValue | GNUTLS_NONBLOCK.rawValue | GNUTLS_NO_SIGNAL.rawValue))
@@ -73,9 +71,9 @@ final class TLSSession: @unchecked Sendable {
     let stream = UnsafeMutablePointer<TLSStream>.allocate(capacity: 1)
     stream.initialize(to: TLSStream(socket: socket, session: session))
     do throws(NBDError) {
-      try prepare(session, stream, credentials)
+      try prepare(session, stream, credentials, versions)
       try shakeHands(session, stream, until: deadline)
-      try check(session, credentials)
+      try check(session, credentials, versions)
     } catch {
       gnutls_deinit(session)
       stream.pointee.deallocate()
@@ -86,7 +84,7 @@ final class TLSSession: @unchecked Sendable {
   }
 
   private static func prepare(
-    _ session: gnutls_session_t, _ stream: UnsafeMutablePointer<TLSStream>, _ credentials: TLSCredentials
+    _ session: gnutls_session_t, _ stream: UnsafeMutablePointer<TLSStream>, _ credentials: TLSCredentials, _ versions: TLSVersions
   ) throws(NBDError) {
     gnutls_transport_set_ptr(session, stream)
     gnutls_transport_set_push_function(session) { $0?.assumingMemoryBound(to: TLSStream.self).pointee.push($1, $2) ?? -1 }
@@ -94,14 +92,14 @@ final class TLSSession: @unchecked Sendable {
     let code: Int32
     switch credentials.kind {
     case .certificates(let certificates):
-      try succeed(gnutls_priority_set_direct(session, priorities, nil))
+      try succeed(gnutls_priority_set_direct(session, versions.priorities, nil))
       code = gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, UnsafeMutableRawPointer(certificates))
       if let name = credentials.name, credentials.isHostName {
         try succeed(gnutls_server_name_set(session, GNUTLS_NAME_DNS, name, strlen(name)))
       }
       if let expected = credentials.expected { gnutls_session_set_verify_cert2(session, expected, 2, 0) }
     case .preSharedKey(let key):
-      try succeed(gnutls_priority_set_direct(session, priorities + ":-KX-ALL:+ECDHE-PSK:+DHE-PSK", nil))
+      try succeed(gnutls_priority_set_direct(session, versions.priorities + ":-KX-ALL:+ECDHE-PSK:+DHE-PSK", nil))
       code = gnutls_credentials_set(session, GNUTLS_CRD_PSK, UnsafeMutableRawPointer(key))
     }
     try succeed(code)
@@ -140,9 +138,13 @@ final class TLSSession: @unchecked Sendable {
   }
 
   /// What was agreed on is what was asked for: GnuTLS has seen to it, and this is where it would show if it had not.
-  private static func check(_ session: gnutls_session_t, _ credentials: TLSCredentials) throws(NBDError) {
+  private static func check(
+    _ session: gnutls_session_t, _ credentials: TLSCredentials, _ versions: TLSVersions
+  ) throws(NBDError) {
     let version = gnutls_protocol_get_version(session)
-    guard version == GNUTLS_TLS1_2 || version == GNUTLS_TLS1_3 else { throw .insecure("the server speaks an old TLS") }
+    guard version == GNUTLS_TLS1_2 || version == GNUTLS_TLS1_3 || versions.hasOld else {
+      throw .insecure("the server speaks an old TLS")
+    }
     let expected =
       switch credentials.kind {
       case .certificates: GNUTLS_CRD_CERTIFICATE
