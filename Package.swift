@@ -48,7 +48,7 @@ let package = Package(
     .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "CGnuTLS", "CLinux", "TestSupport"]),
 
     // Each check of a server, against a server that obeys and one that breaks that rule.
-    .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol"]),
+    .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol", "CGnuTLS"]),
 
     // The command line and the process-level parts of a mount's life; nothing is mounted.
     .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),

@@ -76,11 +76,14 @@ configuration() {
   names+=("$name")
 }
 
+# Options about TLS.
+tls=()
+
 # check NAME WORD...: the words are nbdmount's, after its options.
 check() {
   local name=$1 status=0
   shift
-  "$NBDMOUNT" conformance --write --format json "$@" >"$out/$name.json" 2>"$out/$name.log" &
+  "$NBDMOUNT" conformance --write --format json "${tls[@]}" "$@" >"$out/$name.json" 2>"$out/$name.log" &
   # shellcheck disable=SC2064
   trap "kill -TERM $! 2>/dev/null; exit 143" TERM
   wait "$!" || status=$?
@@ -109,6 +112,40 @@ with_image() {
   "$@"
 }
 
+# Keys and certificates, under the names that servers and nbdmount look for, in folders of $scratch: keys, server and client.
+make_keys() {
+  local who
+  mkdir "$scratch/keys" "$scratch/server" "$scratch/client"
+  psktool --username alice --pskfile "$scratch/keys/keys.psk" >/dev/null
+  chmod 600 "$scratch/keys/keys.psk"
+  (
+    cd -- "$scratch"
+    printf '%s\n' 'cn = authority' ca cert_signing_key 'expiration_days = 30' >ca.info
+    printf '%s\n' 'cn = server' 'dns_name = localhost' tls_www_server signing_key encryption_key 'expiration_days = 30' >server.info
+    printf '%s\n' 'cn = client' tls_www_client signing_key 'expiration_days = 30' >client.info
+    certtool --generate-privkey --key-type rsa --bits 2048 --outfile ca-key.pem
+    certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem
+    for who in server client; do
+      cp ca-cert.pem "$who"
+      certtool --generate-privkey --key-type rsa --bits 2048 --outfile "$who/$who-key.pem"
+      certtool --generate-certificate --load-privkey "$who/$who-key.pem" --load-ca-certificate ca-cert.pem \
+        --load-ca-privkey ca-key.pem --template "$who.info" --outfile "$who/$who-cert.pem"
+      chmod 600 "$who/$who-key.pem"
+    done
+  ) 2>"$out/keys.log" || die "no keys: $(tail -n 3 "$out/keys.log")"
+}
+
+# with_key COMMAND..., with_certificates COMMAND...: the checks run inside TLS.
+with_key() {
+  tls=(--tls-psk-file "$scratch/keys/keys.psk" --tls-username alice)
+  "$@"
+}
+
+with_certificates() {
+  tls=(--tls-certificates "$scratch/client" --tls-hostname localhost)
+  "$@"
+}
+
 nbdkits() {
   local name=$1 program=$2
   configuration "$name-memory" started "$name-memory" "$program" memory 64M
@@ -124,6 +161,11 @@ nbdkits() {
   configuration "$name-exports" started "$name-exports" "$program" --filter=exportname memory 64M exportname-list=explicit \
     exportname=disk exportname=other default-export=disk
   configuration "$name-oldstyle" started "$name-oldstyle" "$program" --oldstyle memory 64M
+  configuration "$name-tls-psk" with_key started "$name-tls-psk" "$program" --tls=require --tls-psk="$scratch/keys/keys.psk" \
+    memory 64M
+  configuration "$name-tls-on" with_key started "$name-tls-on" "$program" --tls=on --tls-psk="$scratch/keys/keys.psk" memory 64M
+  configuration "$name-tls-x509" with_certificates started "$name-tls-x509" "$program" --tls=require \
+    --tls-certificates="$scratch/server" --tls-verify-peer memory 64M
 }
 
 qcow2() {
@@ -151,16 +193,23 @@ qemus() {
   configuration "$name-qcow2" qcow2 started "$name-qcow2" "$program" -t -e 0 -f qcow2 --discard=unmap disk.qcow2
   configuration "$name-bitmap" bitmap started "$name-bitmap" "$program" -t -e 0 -r -f qcow2 -A -B changes -x disk -D "a disk" \
     bitmap.qcow2
+  configuration "$name-tls-psk" with_image with_key started "$name-tls-psk" "$program" -t -e 0 \
+    --object "tls-creds-psk,id=t,endpoint=server,dir=$scratch/keys" --tls-creds t -f raw disk.img
+  configuration "$name-tls-x509" with_image with_certificates started "$name-tls-x509" "$program" -t -e 0 \
+    --object "tls-creds-x509,id=t,endpoint=server,dir=$scratch/server,verify-peer=yes" --tls-creds t -f raw disk.img
   configuration "$name-large" large started "$name-large" "$program" -t -e 0 -f qcow2 large.qcow2
 }
 
-# nbd_server NAME PROGRAM LINE...: the lines are options of the export.
+# Options of nbd-server that are no export's.
+generic=()
+
+# nbd_server NAME PROGRAM LINE...: the lines are options of the export, and may begin another.
 nbd_server() {
   local name=$1 program=$2 here rounds=200 server
   shift 2
   here=$PWD
   image
-  printf '%s\n' '[generic]' "unixsock = $here/socket" 'allowlist = true' '[disk]' "exportname = $here/disk.img" "$@" >conf
+  printf '%s\n' '[generic]' "unixsock = $here/socket" 'allowlist = true' "${generic[@]}" '[disk]' "exportname = $here/disk.img" "$@" >conf
   # It forks for each client only as a daemon.
   "$program" -C "$here/conf" -p "$here/pid" 2>>"$out/$name.server.log"
   while [ ! -S socket ] || [ ! -s pid ]; do
@@ -174,11 +223,23 @@ nbd_server() {
   check "$name" "nbd+unix:///disk?socket=$here/socket"
 }
 
+# with_server_certificate LINE COMMAND...: nbd-server has TLS. The line is one more such option.
+with_server_certificate() {
+  generic=("certfile = $scratch/server/server-cert.pem" "keyfile = $scratch/server/server-key.pem"
+    "cacertfile = $scratch/server/ca-cert.pem" "$1")
+  shift
+  "$@"
+}
+
 nbd_servers() {
   local name=$1 program=$2
   configuration "$name-plain" nbd_server "$name-plain" "$program"
   configuration "$name-full" nbd_server "$name-full" "$program" 'flush = true' 'fua = true' 'trim = true' 'sparse_file = true'
   configuration "$name-read-only" nbd_server "$name-read-only" "$program" 'readonly = true'
+  configuration "$name-tls-forced" with_certificates with_server_certificate 'force_tls = true' nbd_server "$name-tls-forced" \
+    "$program" 'flush = true'
+  configuration "$name-tls-selective" with_certificates with_server_certificate '' nbd_server "$name-tls-selective" "$program" \
+    'flush = true' '[secret]' "exportname = $scratch/$name-tls-selective/disk.img" 'force_tls = true'
   configuration "$name-copyonwrite" nbd_server "$name-copyonwrite" "$program" 'copyonwrite = true' 'flush = true'
 }
 
@@ -202,13 +263,14 @@ compare_versions() {
 
 from=$SECONDS
 prepare_swift
-install_packages nbdkit nbd-server qemu-utils python3
+install_packages nbdkit nbd-server qemu-utils python3 gnutls-bin
 Scripts/peers.sh >/dev/null || die "the servers of Debian testing are not there"
 [ -n "${NBDMOUNT:-}" ] || build_nbdmount
 NBDMOUNT=$(realpath -- "$NBDMOUNT")
 mkdir -p "$out"
 scratch=$(mktemp -d)
 head -c 1048576 /dev/urandom >"$scratch/data"
+make_keys
 
 if is_debian_12; then
   nbdkits nbdkit nbdkit

@@ -42,6 +42,19 @@ import Testing
     #expect(try configuration("conformance --export disk --unix /s").exportName == "disk")
   }
 
+  @Test func tlsIsAskedForAsForAMount() throws {
+    #expect(try configuration("conformance U:").tls == TLSOptions())
+    let keys = try configuration("conformance --tls-psk-file /k --tls-username alice --tls-files-from-uri U:").tls
+    #expect(keys.configuration?.policy == .require && keys.usesFilesOfURI)
+    #expect(keys.configuration?.preSharedKeyFile == "/k" && keys.configuration?.username == "alice")
+    let certificates = try configuration(
+      "--tls-certificates /d conformance --tls=allow --tls-hostname h U: --tls-verify-peer 0"
+    ).tls
+    #expect(certificates.configuration?.policy == .allow && certificates.configuration?.certificates == "/d")
+    #expect(certificates.configuration?.hostname == "h" && certificates.configuration?.verifiesPeer == false)
+    #expect(try configuration("conformance --tls off U:").tls.configuration?.policy == .off)
+  }
+
   @Test func whatNeedsNoServer() throws {
     #expect(try configuration("conformance --list").action == .list(only: []))
     #expect(try configuration("conformance --explain opt-014").action == .explain("OPT-014", server: nil))
@@ -58,7 +71,8 @@ import Testing
     "conformance", "conformance --fd 3", "conformance --timeout 0 U:", "conformance --timeout x U:", "conformance --format yaml U:",
     "conformance --only nonsense U:", "conformance --explain XX-000", "conformance --compare", "conformance --list x",
     "conformance --compare --list", "conformance --export a U:", "conformance --nonsense U:",
-    "conformance --compare --format tap a.json",
+    "conformance --compare --format tap a.json", "conformance --tls nonsense U:", "conformance --tls off --tls-username a U:",
+    "conformance --tls-certificates /d --tls-psk-file /k U:", "conformance --tls-verify-peer 2 U:",
   ])
   func whatMakesNoSenseIsRefused(line: String) {
     guard case .refuseConformance(let text) = outcome(line) else { return #expect(Bool(false), "\(line): \(outcome(line))") }

@@ -13,9 +13,11 @@ import Testing
     var connections = 0
     /// Connections that it takes.
     let most: Int
+    let tls: TLSCredentials?
 
-    init(most: Int = .max, _ act: @escaping @Sendable (Int32) -> Void) {
+    init(most: Int = .max, tls: TLSCredentials? = nil, _ act: @escaping @Sendable (Int32) -> Void) {
       self.most = most
+      self.tls = tls
       self.act = act
     }
 
@@ -54,7 +56,7 @@ import Testing
   }
 
   /// Runs on a thread of its own, as it blocks.
-  private func verdicts(_ ids: [String], _ make: @escaping @Sendable () -> any Target) async -> [String: Result] {
+  private func verdicts(_ ids: [String], _ make: @escaping @Sendable () throws -> any Target) async -> [String: Result] {
     await withCheckedContinuation { continuation in
       _ = try? POSIXThread.startDetached("a test") {
         var settings = Settings()
@@ -130,9 +132,57 @@ import Testing
   /// Longer than any timeout of a check: Python on a busy machine needs seconds.
   @Test func aServerThatIsStartedHereMayTakeAWhile() async throws {
     let results = await verdicts(["HS-001"]) {
-      LiveTarget(.command(["sh", "-c", "sleep 0.7; printf 'NBDMAGICIHAVEOPT\\0\\3'; cat >/dev/null"]))
+      try LiveTarget(.command(["sh", "-c", "sleep 0.7; printf 'NBDMAGICIHAVEOPT\\0\\3'; cat >/dev/null"]))
     }
     #expect(results["HS-001"]?.verdict == .pass, "\(results["HS-001"]?.found ?? "no result")")
+  }
+
+  /// A server that agrees to TLS, and then does `next`.
+  private static func agreeing(_ socket: Int32, _ next: () -> Void) {
+    guard say(socket, ascii("NBDMAGICIHAVEOPT") + [0, 3]) else { return }
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    guard recv(socket, &bytes, 4, Int32(MSG_WAITALL)) == 4 else { return }
+    while recv(socket, &bytes, 16, Int32(MSG_WAITALL)) == 16 {
+      let option = UInt32(number(bytes[8..<12]))
+      let count = Int(number(bytes[12..<16]))
+      guard count <= bytes.count, count == 0 || recv(socket, &bytes, count, Int32(MSG_WAITALL)) == count else { return }
+      let isAgreed = option == Opt.startTLS
+      guard say(socket, OutgoingReply(option: option, type: isAgreed ? Rep.ack : Rep.tlsRequired, data: []).bytes) else { return }
+      if isAgreed { return next() }
+    }
+  }
+
+  @Test func aServerThatIsSilentInsteadOfTLSEndsTheRun() async {
+    let results = await verdicts(["HS-001", "TLS-004"]) {
+      Brute(tls: ModelTLS.credentials) { socket in Self.agreeing(socket) { Self.listen(socket) } }
+    }
+    #expect(results.isEmpty)
+  }
+
+  @Test func aServerThatTalksWithoutEndInsideTLSEndsTheRun() async {
+    let results = await verdicts(["HS-001", "TLS-005"]) {
+      Brute(tls: ModelTLS.credentials) { socket in
+        Self.agreeing(socket) {
+          guard let tls = ModelTLS(socket, versions: ModelTLS.versions) else { return }
+          while tls.send([UInt8](repeating: 0x41, count: 65_536)) {}
+        }
+      }
+    }
+    #expect(results.isEmpty)
+  }
+
+  /// The clear part is judged, and nothing is said about the rest.
+  @Test func aServerThatWantsTLSOfWhoDoesNotAskForIt() async {
+    let results = await verdicts(["TLS-004", "TLS-005", "TX-030"]) { ModelServer(.forcedTLS) }
+    #expect(results["TLS-004"]?.verdict == .pass)
+    #expect(results["TLS-005"]?.found == "TLS was not asked for (an nbds: URI, a key or certificates)")
+    #expect(results["TX-030"]?.found.contains("an nbds: URI, a key or certificates") ?? false)
+  }
+
+  /// Nothing is judged where the server has no TLS and it was required.
+  @Test func aServerWithoutTLSIsNotTalkedToInTheClear() async {
+    let results = await verdicts(["HS-001", "TX-030"]) { ModelServer(Offer(isAskedForTLS: true)) }
+    #expect(results.isEmpty)
   }
 
   @Test func nobodyToConnectToIsNoReport() async {

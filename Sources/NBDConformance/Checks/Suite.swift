@@ -3,12 +3,12 @@ package enum Suite {
   package static let all: [Check] =
     greeting + oldstyle + clientFlags + handshakeRobustness
     + optionReplies + abort + list + exportName + information + informationErrors + structuredReplyOption
-    + startTLS + blockSizes + blockSizeRequests
+    + startTLS + insideTLS + versionsOfTLS + endOfTLS + blockSizes + blockSizeRequests
     + listContexts + setContexts + contextSyntax + blockStatus + allocation
     + transmissionFlags + framing + read + write + readOnly + disconnect + flush + trim + cache + writeZeroes + commandErrors
     + connections + shutdown
     + structuredReplies + structuredReads + structuredErrors
-    + extendedOption + extendedReplies + extendedRequests
+    + extendedOption + extendedBeforeTLS + extendedReplies + extendedRequests
 
   /// Those whose clause, phase or section `words` name; all where there are none. A section may be named by a part of it.
   ///

@@ -138,7 +138,9 @@ extension Session {
           "OPT-008", Self.isString(reply.data), "a UTF-8 string of at most 4096 bytes, without NUL",
           "\(reply.type) with \(shown(reply.data))", in: transcript)
         noteString(reply.data, "the text of \(reply.type)")
-        if isWithoutTLS {
+        if isProtected {
+          book.note("TLS-013", reply.type != .tlsRequired, "any other error", "\(reply.type) to \(answer.option)", in: transcript)
+        } else if isWithoutTLS {
           book.note("TLS-002", reply.type != .tlsRequired, "any other error", "\(reply.type) to \(answer.option)", in: transcript)
         }
         if answer.option != .listMetaContext, answer.option != .setMetaContext {

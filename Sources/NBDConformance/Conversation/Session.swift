@@ -83,7 +83,7 @@ final class Session {
     switch end {
     case .ended(let after):
       hasMetItsEnd = true
-      log(.event, "the server closed the connection" + (after > 0 ? " after \(after) bytes of \(what)" : ""))
+      log(.event, "the server closed the connection" + (after > 0 ? " after \(after) bytes of \(what)" : "") + ending)
       if isLicensed, after == 0 { return Finding(kind: .licensedEnd, found: "the server closed the connection, as it may") }
       return Finding(
         kind: .broken, expected: what, found: "the server closed the connection" + (after > 0 ? " after \(after) bytes of it" : ""))
@@ -110,13 +110,19 @@ final class Session {
     return isHungUp
   }
 
+  /// Says that nothing more comes from here, in TLS too, and listens on.
+  func endOutput() {
+    stream.endOutput()
+    log(.event, "we say that nothing more comes" + (isProtected && !stream.hasEnded ? ", with close_notify" : ""))
+  }
+
   /// How the connection ends where nothing more is said: bytes that came before that, and whether it ended at all.
   func end(_ most: Int = 4096) -> (bytes: [UInt8], isEnd: Bool) {
     let bytes = stream.rest(most)
     let isEnd = stream.hasEnded
     if isEnd { hasMetItsEnd = true }
     if !bytes.isEmpty { log(.received, "bytes", [Field("bytes", bytes)]) }
-    log(.event, isEnd ? "the server closed the connection" : "the connection stays open")
+    log(.event, isEnd ? "the server closed the connection" + ending : "the connection stays open")
     return (bytes, isEnd)
   }
 

@@ -22,7 +22,12 @@ struct Facts {
   var contexts: [String]?
   /// The export's name may be any.
   var acceptsAnyName = false
+  /// What the server says of TLS in the clear.
   var tls = TLS.none
+  /// It gives the export inside TLS only.
+  var needsTLS = false
+  /// The conversations are inside TLS, but for those about what comes before it.
+  var usesTLS = false
   /// Why there is no way into the transmission phase.
   var obstacle: String?
 

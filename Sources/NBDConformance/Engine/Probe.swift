@@ -102,16 +102,30 @@ final class Probe {
     return session
   }
 
-  /// In the option haggling. `flags` are the client's; what the server offers where there are none given.
-  func haggling(flags: UInt32? = nil, needsPlaintext: Bool = true, needsOptions: Bool = true) throws -> Session {
-    if needsPlaintext { try need(facts.tls != .forced, "the server wants TLS") }
+  /// In the option haggling, inside TLS where that was asked for.
+  ///
+  /// - Parameters:
+  ///   - flags: the client's; what the server offers where there are none given. TLS needs the first of them.
+  ///   - isPlain: in the clear, whatever was asked for and whatever the server wants.
+  func haggling(flags: UInt32? = nil, isPlain: Bool = false, needsOptions: Bool = true) throws -> Session {
+    let sent = flags ?? UInt32(facts.handshakeFlags & 3)
+    let isInside = facts.usesTLS && !isPlain && sent & 1 == 1
+    if !isPlain, !isInside { try need(facts.tls != .forced && !(facts.usesTLS && facts.needsTLS), "the server wants TLS") }
     if needsOptions, flags == nil, !facts.isOldstyle {
       if facts.handshakeFlags == 0, let obstacle = facts.obstacle { throw Finding(kind: .skipped, found: obstacle) }
       try need(facts.handshakeFlags & 1 != 0, "the server is not fixed newstyle, and knows no options but NBD_OPT_EXPORT_NAME")
     }
     let session = try greeted()
-    try sendFlags(session, flags ?? UInt32(facts.handshakeFlags & 3))
+    try sendFlags(session, sent)
+    if isInside { try encrypt(session) }
     return session
+  }
+
+  /// Asks for TLS, as a good server has granted it before, and begins it.
+  func encrypt(_ session: Session) throws {
+    let credentials = try need(target.tls, "TLS was not asked for")
+    try acknowledged(session, .startTLS)
+    if let error = session.beginTLS(credentials) { throw broken("TLS, as before", "\(error)") }
   }
 
   func sendFlags(_ session: Session, _ flags: UInt32) throws {

@@ -15,6 +15,9 @@ package final class Runner {
   /// Why the transmission phase cannot be checked, after a run; nil where it was.
   package var obstacle: String? { facts.obstacle }
 
+  /// The checks ran inside TLS.
+  package var usesTLS: Bool { facts.usesTLS }
+
   package init(
     _ target: any Target, settings: Settings = Settings(), exportName: [UInt8] = [], writes: Bool = false, isStrict: Bool = false
   ) {
@@ -30,7 +33,8 @@ package final class Runner {
 
   /// Runs `checks`, those that may kill the server last, and gives their results in the order of `checks`.
   ///
-  /// `progress` is called before each. Throws ``NBDError`` where no connection can be made at all.
+  /// `progress` is called before each. Throws ``NBDError`` where no connection can be made at all, and where TLS was asked for
+  /// and cannot be had.
   package func run(_ checks: [Check], progress: (Int, Check) -> Void = { _, _ in }) throws -> [Result] {
     let survey = Survey(target, settings, exportName: exportName)
     facts = try survey.run()

@@ -14,13 +14,14 @@ final class Survey {
     facts.exportName = exportName
   }
 
-  /// Throws ``NBDError`` where no connection can be made at all.
+  /// Throws ``NBDError`` where no connection can be made at all, and where TLS was asked for and cannot be had.
   func run() throws -> Facts {
     do {
       let socket = try target.connect(deadline: .after(milliseconds: max(settings.timeout, 5000)))
       _ = socket.rawValue
     }
     step("the greeting") { [self] probe in try greet(probe) }
+    if facts.isOldstyle || facts.obstacle == nil && facts.handshakeFlags & 1 == 0 { try goWithoutTLS() }
     guard !facts.isOldstyle, facts.obstacle == nil else { return facts }
     guard facts.handshakeFlags & 1 != 0 else {
       step("NBD_OPT_EXPORT_NAME") { [self] probe in try enterByName(probe.haggling(needsOptions: false)) }
@@ -28,8 +29,9 @@ final class Survey {
       return facts
     }
     step("NBD_OPT_STARTTLS") { [self] probe in try lookForTLS(probe) }
-    if facts.tls == .forced {
-      facts.obstacle = "the server wants TLS, which these checks do not speak yet"
+    try beginTLS()
+    if facts.tls == .forced, !facts.usesTLS {
+      facts.obstacle = "the server wants TLS, which was not asked for (an nbds: URI, a key or certificates)"
       return facts
     }
     step("NBD_OPT_LIST") { [self] probe in
@@ -92,11 +94,31 @@ final class Survey {
   /// Whether TLS is known, wanted, or neither.
   private func lookForTLS(_ probe: Probe) throws {
     let answer = try probe.haggling().option(.info, probe.information())
-    if answer.final == .tlsRequired {
+    facts.needsTLS = answer.final == .tlsRequired
+    if facts.needsTLS {
       let other = try probe.haggling().option(.list)
       facts.tls = other.final == .tlsRequired ? .forced : .selective
     }
     if facts.tls == .none, try probe.haggling().option(.startTLS).isAcknowledged { facts.tls = .selective }
+  }
+
+  /// TLS was asked for, and the server does not have it.
+  private func goWithoutTLS() throws(NBDError) {
+    guard target.tls?.policy == .require else { return }
+    throw .insecure("TLS was asked for, and the server does not have it")
+  }
+
+  /// From here on conversations are inside TLS, where that was asked for. With TLS 1.3 a server says only then what it thinks of
+  /// us.
+  private func beginTLS() throws {
+    guard target.tls != nil, let clause = Catalogue.clauses.first else { return }
+    guard facts.tls != .none else { return try goWithoutTLS() }
+    facts.usesTLS = true
+    let probe = Probe(clause, target, settings, facts, RuleBook())
+    defer { probe.closeAll() }
+    do { _ = try probe.haggling().option(.list) } catch let finding as Finding {
+      throw NBDError.insecure("the server has TLS, which does not begin: \(finding.found)")
+    }
   }
 
   private func enter(_ probe: Probe, _ form: ReplyForm) throws {

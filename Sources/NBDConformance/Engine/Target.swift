@@ -10,6 +10,8 @@ package protocol Target: AnyObject {
   var hasServerForEachConnection: Bool { get }
   /// It is TCP, to that port.
   var tcpPort: UInt16? { get }
+  /// With what TLS begins; nil where it was not asked for.
+  var tls: TLSCredentials? { get }
   /// A new connection. Starts the server again where it was started here and has gone.
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor
   /// Asks a server that was started here to end (SIGTERM). False where none was.
@@ -20,14 +22,26 @@ package protocol Target: AnyObject {
   func shutDown()
 }
 
+extension Target {
+  package var tls: TLSCredentials? { nil }
+}
+
 /// A server at an address, or one that this process starts.
 package final class LiveTarget: Target {
   private let address: ServerAddress
   private var endpoint: ServerEndpoint?
   private var crash: String?
 
+  package let tls: TLSCredentials?
+
   /// Nothing is started or connected to yet.
-  package init(_ address: ServerAddress) { self.address = address }
+  ///
+  /// - Parameter tls: how connections are encrypted; its files are read here. Nil, or a policy of `off`: not at all.
+  /// - Throws: what making ``TLSCredentials`` of it throws.
+  package init(_ address: ServerAddress, tls: TLSConfiguration? = nil) throws(NBDError) {
+    self.address = address
+    self.tls = if let tls, tls.policy != .off { try TLSCredentials(tls, for: address) } else { nil }
+  }
 
   package var name: String { "\(address)" }
 

@@ -19,6 +19,7 @@ struct ConformanceConfiguration: Hashable, Sendable {
   var format = Report.Format.text
   /// Milliseconds.
   var timeout = 2000
+  var tls = TLSOptions()
 }
 
 /// The command line of `nbdmount conformance`.
@@ -34,11 +35,14 @@ struct ConformanceCommand: ParsableCommand {
       """,
     discussion: """
       Without --write nothing on the export is changed. A server given as
-      [ CMD ] is started, and started again when it dies.
+      [ CMD ] is started, and started again when it dies. With an nbds URI or an
+      option about TLS the checks run inside TLS, but for those about what comes
+      before it, which name the export in the clear.
 
       EXAMPLES:
         nbdmount conformance nbd://server.example/disk
         nbdmount conformance --write [ nbdkit memory 64M ]
+        nbdmount conformance --tls-psk-file keys.psk --tls-username alice URI
         nbdmount conformance --only option,TX-030 --format json URI >a.json
         nbdmount conformance --format html --compare a.json b.json >page.html
 
@@ -73,6 +77,8 @@ struct ConformanceCommand: ParsableCommand {
   @Option(name: .customLong("export"), help: ArgumentHelp("Which export; a URI names its own.", valueName: "NAME"))
   var exportName: String?
 
+  @OptionGroup var tls: TLSArguments
+
   @Argument(parsing: .captureForPassthrough, help: .hidden)
   var words: [String] = []
 
@@ -81,7 +87,7 @@ struct ConformanceCommand: ParsableCommand {
     .init("--write"), .init("--strict"), .init("--list"), .init("--compare"), .init("-h", "--help"),
     .init("--only", takesValue: true), .init("--explain", takesValue: true), .init("--format", takesValue: true),
     .init("--timeout", takesValue: true), .init("--export", takesValue: true),
-  ]
+  ] + OptionSpelling.all.filter { $0.names.contains { $0.hasPrefix("--tls") } }
 
   /// The words besides `conformance`, where the first that is no option is that word: a mountpoint of that name is written with
   /// a slash.
@@ -120,7 +126,7 @@ struct ConformanceCommand: ParsableCommand {
     }
     return ConformanceConfiguration(
       action: try action(operands, chosen), exportName: exportName, writes: write, isStrict: strict, format: format,
-      timeout: Int(timeout * 1000))
+      timeout: Int(timeout * 1000), tls: try tls.options())
   }
 
   private func action(_ operands: [String], _ chosen: [String]) throws(UsageError) -> ConformanceConfiguration.Action {

@@ -30,9 +30,8 @@ struct ConformanceRun {
   }
 
   private func report(_ location: ServerLocation, _ checks: [Check]) throws(NBDError) -> Report {
-    let server = try ServerTarget(location, exportName: configuration.exportName)
-    guard server.tls == nil else { throw .unsupported("the checks do not speak TLS yet, and the URI requires it") }
-    let target = LiveTarget(server.address)
+    let server = try ServerTarget(location, exportName: configuration.exportName, configuration.tls)
+    let target = try LiveTarget(server.address, tls: server.tls)
     defer { target.shutDown() }
     var settings = Settings()
     settings.timeout = configuration.timeout
@@ -48,6 +47,9 @@ struct ConformanceRun {
       }
     } catch let error as NBDError { throw error } catch { throw .disconnected("\(error)") }
     if showsProgress { progress("") }
+    if target.tls != nil, !runner.usesTLS, runner.obstacle == nil {
+      Diagnostics.note("the server has no TLS: the checks ran in the clear")
+    }
     if let obstacle = runner.obstacle { Diagnostics.note("\(obstacle): what comes after the handshake is not checked") }
     return Report(
       server: target.name, export: printable(name), seconds: Double(MonotonicClock.now - start) / 1e9, results: results)

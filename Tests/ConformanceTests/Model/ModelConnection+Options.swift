@@ -43,7 +43,7 @@ extension ModelConnection {
   func answer(_ option: SeenOption) {
     let number = option.number
     items = option.items ?? []
-    if offer.tls == .forced, number != Opt.abort, number != Opt.startTLS {
+    if offer.tls == .forced, !isProtected, number != Opt.abort, number != Opt.startTLS {
       if number == Opt.exportName { return end() }
       return reply(number, Rep.tlsRequired)
     }
@@ -74,7 +74,8 @@ extension ModelConnection {
   }
 
   private func exportName(_ name: [UInt8]) {
-    guard knows(name), !(offer.tls == .selective && name == ascii("secret")), !offer.insistsOnBlocks else { return end() }
+    let isWithheld = offer.tls == .selective && !isProtected && name == ascii("secret")
+    guard knows(name), !isWithheld, !offer.insistsOnBlocks else { return end() }
     serveByName(name)
   }
 
@@ -88,16 +89,10 @@ extension ModelConnection {
 
   private func startTLS(_ option: SeenOption) {
     guard offer.tls != .none else { return reply(option.number, Rep.unsupported) }
-    guard clientFlags & 1 == 1, option.data.isEmpty else { return reply(option.number, Rep.invalid) }
+    guard clientFlags & 1 == 1, option.data.isEmpty, !isProtected else { return reply(option.number, Rep.invalid) }
+    if makes(.carriesClearTextOver) { carryClearTextOver() }
     reply(option.number, Rep.ack)
     beginTLS()
-  }
-
-  /// Waits for a record of TLS, which never comes.
-  func beginTLS() {
-    while let first = receive(1) {
-      if first[0] != 0x16, !makes(.ignoresGarbageForTLS) { return end() }
-    }
   }
 
   /// `NBD_OPT_INFO` and `NBD_OPT_GO`.
@@ -106,7 +101,7 @@ extension ModelConnection {
     guard let name = option.name, let items = option.items, name.count <= 4096, !name.contains(0),
       String(validating: name, as: UTF8.self) != nil
     else { return reply(number, Rep.invalid) }
-    if offer.tls == .selective, name == ascii("secret") || !knows(name) { return reply(number, Rep.tlsRequired) }
+    if offer.tls == .selective, !isProtected, name == ascii("secret") || !knows(name) { return reply(number, Rep.tlsRequired) }
     guard knows(name) else { return reply(number, Rep.unknown) }
     if offer.insistsOnBlocks, !items.contains(3) {
       replyBlocks(number)

@@ -27,6 +27,11 @@ final class ModelConnection {
   var isOpen = true
   /// For ``Violation/Mistake/cachesReads``.
   var readCache: [UInt64: [UInt8]] = [:]
+  private var tls: ModelTLS?
+  /// Bytes that are read before all others, for ``Violation/Mistake/carriesClearTextOver``.
+  private var carried: [UInt8] = []
+  /// What is said is inside TLS.
+  var isProtected: Bool { tls != nil }
 
   init(_ server: ModelServer, _ socket: Int32) {
     self.server = server
@@ -39,6 +44,10 @@ final class ModelConnection {
   var previous: SeenRequest? { requests.dropLast().last }
 
   func send(_ bytes: [UInt8]) {
+    if let tls {
+      if isOpen, !tls.send(bytes) { isOpen = false }
+      return
+    }
     var position = 0
     while position < bytes.count, isOpen {
       let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, $0.count - position, Int32(MSG_NOSIGNAL)) }
@@ -48,6 +57,7 @@ final class ModelConnection {
 
   func end() {
     isOpen = false
+    tls?.end()
     shutdown(socket, Int32(SHUT_RDWR))
   }
 
@@ -56,7 +66,7 @@ final class ModelConnection {
     var bytes = [UInt8](repeating: 0, count: count)
     var position = 0
     while position < count {
-      let got = bytes.withUnsafeMutableBytes { recv(socket, $0.baseAddress! + position, count - position, 0) }
+      let got = bytes.withUnsafeMutableBytes { take(UnsafeMutableRawBufferPointer(rebasing: $0[position...])) }
       guard got > 0 else {
         if let place, position > 0 || place == .payload { violation?.cut?(self, place) }
         isOpen = false
@@ -71,8 +81,50 @@ final class ModelConnection {
     return bytes
   }
 
+  /// What has come, into `place`: how many bytes, 0 or less at the end.
+  private func take(_ place: UnsafeMutableRawBufferPointer) -> Int {
+    guard carried.isEmpty else {
+      let count = min(carried.count, place.count)
+      place.copyBytes(from: carried.prefix(count))
+      carried.removeFirst(count)
+      return count
+    }
+    return tls?.receive(place) ?? recv(socket, place.baseAddress, place.count, 0)
+  }
+
+  /// Begins TLS, to which the client has been told that it may, and forgets what was agreed before. A client that says something
+  /// else is hung up on.
+  func beginTLS() {
+    var first: UInt8 = 0
+    while recv(socket, &first, 1, Int32(MSG_PEEK)) == 1, first != 0x16 {
+      guard makes(.ignoresGarbageForTLS) else { return end() }
+      _ = recv(socket, &first, 1, 0)
+    }
+    let versions = violation?.versions?(ModelTLS.offered(socket)) ?? ModelTLS.versions
+    tls = ModelTLS(socket, versions: versions)
+    guard isProtected else { return end() }
+    if !makes(.keepsStructuredReplies) { isStructured = false }
+    if !makes(.keepsExtendedHeaders) { isExtended = false }
+    if !makes(.keepsContexts) { selected = [] }
+  }
+
+  /// Takes what came in the clear behind an option for what comes inside TLS.
+  func carryClearTextOver() {
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = recv(socket, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+    if count > 0 { carried += bytes[..<count] }
+  }
+
+  /// Ends TLS before the connection is closed.
+  private func endTLS() {
+    if makes(.cutsTLSOffAtDisconnect), requests.last?.type == Cmd.disconnect { return }
+    if makes(.cutsTLSOffAtAbort), requests.isEmpty, history.last == Opt.abort { return }
+    tls?.end()
+  }
+
   /// Whether the client says something, or goes, within `milliseconds`.
   func hears(_ milliseconds: Int32) -> Bool {
+    if tls?.hasPending ?? false { return true }
     var entry = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
     return poll(&entry, 1, milliseconds) > 0
   }
@@ -84,6 +136,7 @@ final class ModelConnection {
   }
 
   func run() {
+    defer { endTLS() }
     if offer.isOldstyle {
       let greeting =
         ascii("NBDMAGIC") + be(0x0000_4202_8186_1253 as UInt64) + be(offer.size) + be(UInt32(offer.flags))

@@ -32,6 +32,7 @@ final class ModelServer: Target, @unchecked Sendable {
   var name: String { "model server" }
   var hasServerForEachConnection: Bool { false }
   var tcpPort: UInt16? { offer.tcpPort }
+  var tls: TLSCredentials? { offer.isAskedForTLS ? ModelTLS.credentials : nil }
 
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
     if violation?.mistakes.contains(.servesOne) ?? false {

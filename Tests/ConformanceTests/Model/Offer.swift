@@ -13,6 +13,8 @@ struct Offer: Sendable {
   var exports = ["disk", "other"]
   var isOldstyle = false
   var tls = TLS.none
+  /// The checks run inside TLS.
+  var isAskedForTLS = false
   /// Wants to be asked for block sizes.
   var insistsOnBlocks = false
   /// Reads of these 512 bytes fail.
@@ -25,7 +27,8 @@ struct Offer: Sendable {
 extension Offer {
   static let all: [String: Offer] = [
     "full": full, "plain": plain, "read-only": readOnly, "blocks": blocks, "oldstyle": oldstyle, "forced TLS": forcedTLS,
-    "selective TLS": selectiveTLS, "insisting": insisting, "TCP": tcp, "resizing": resizing, "huge": huge, "bad sector": badSector,
+    "selective TLS": selectiveTLS, "inside TLS": insideTLS, "inside selective TLS": insideSelectiveTLS,
+    "insisting": insisting, "TCP": tcp, "resizing": resizing, "huge": huge, "bad sector": badSector,
   ]
 
   static let full = Offer()
@@ -45,6 +48,10 @@ extension Offer {
   static let forcedTLS = Offer(tls: .forced)
 
   static let selectiveTLS = Offer(exports: ["disk", "secret"], tls: .selective)
+
+  static let insideTLS = Offer(tls: .forced, isAskedForTLS: true)
+
+  static let insideSelectiveTLS = Offer(exports: ["disk", "secret"], tls: .selective, isAskedForTLS: true)
 
   static let insisting = Offer(insistsOnBlocks: true, only: ["OPT-034", "OPT-063"])
 

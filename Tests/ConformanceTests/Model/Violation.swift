@@ -23,6 +23,8 @@ struct Violation: Sendable {
   var extents: (@Sendable (ModelConnection, SeenRequest, inout [(UInt64, UInt64)]) -> Void)?
   /// Sees the end of the client's input in the middle of something.
   var cut: (@Sendable (ModelConnection, ModelConnection.Place) -> Void)?
+  /// Which versions of TLS are taken, as GnuTLS says it, of those that the client offers; nil leaves it to the server.
+  var versions: (@Sendable (Set<UInt16>) -> String?)?
   var mistakes: Set<Mistake> = []
 
   /// It shows only after a moment, as a crash does.
@@ -38,6 +40,12 @@ struct Violation: Sendable {
     /// A byte follows the greeting when the client says nothing for a moment.
     case talksBehindGreeting
     case ignoresGarbageForTLS
+    /// What came in the clear behind NBD_OPT_STARTTLS is read as if it were inside TLS.
+    case carriesClearTextOver
+    /// What was agreed on before TLS holds inside it.
+    case keepsStructuredReplies, keepsExtendedHeaders, keepsContexts
+    /// The connection is closed without the end of TLS.
+    case cutsTLSOffAtDisconnect, cutsTLSOffAtAbort
     /// What was read once is kept, whoever changes it.
     case cachesReads
     /// A new connection ends the others.

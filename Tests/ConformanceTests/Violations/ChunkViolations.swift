@@ -180,5 +180,5 @@ extension Violation {
 
   /// All of them.
   static let all: [Violation] =
-    handshake + options + startTLS + blockSizes + contexts + blockStatus + transmission + structured + extended
+    handshake + options + startTLS + insideTLS + blockSizes + contexts + blockStatus + transmission + structured + extended
 }

@@ -69,4 +69,34 @@ extension Violation {
         return true
       }),
   ]
+
+  /// What happens inside TLS.
+  static let insideTLS: [Violation] = [
+    .refusing("TLS-005", offer: "inside TLS", with: Rep.unsupported) { c, o in o.number == Opt.startTLS && c.isProtected },
+    Violation(id: "TLS-011", offer: "inside TLS", mistakes: [.carriesClearTextOver]),
+    .refusing("TLS-013", offer: "inside TLS", with: Rep.tlsRequired) { c, o in c.isProtected && o.number == 0x7f13 },
+    .replying("TLS-018", offer: "inside selective TLS", where: { c, o in o.number == Opt.list && !c.isProtected }) { c, o in
+      for name in c.offer.exports + ["gone"] { c.replyServer(name) }
+      c.reply(o.number, Rep.ack)
+    },
+    Violation(id: "TLS-022", offer: "inside selective TLS", mistakes: [.keepsStructuredReplies]),
+    Violation(id: "TLS-023", offer: "inside selective TLS", mistakes: [.keepsContexts]),
+    Violation(id: "EH-025", offer: "inside selective TLS", mistakes: [.keepsExtendedHeaders]),
+    Violation(id: "TLS-024", offer: "inside TLS", versions: { $0.max() == 0x0303 ? "+VERS-TLS1.3" : nil }),
+    Violation(id: "TLS-025", offer: "inside TLS", versions: { $0 == [0x0304] ? "+VERS-TLS1.2" : nil }),
+    Violation(id: "TLS-026", offer: "inside TLS", versions: { ($0.max() ?? 0) < 0x0303 ? "+VERS-TLS1.1:+VERS-TLS1.0" : nil }),
+    Violation(id: "TLS-048", offer: "inside TLS", versions: { $0.isSuperset(of: [0x0302, 0x0304]) ? "+VERS-TLS1.1" : nil }),
+    Violation(id: "TLS-027", offer: "inside TLS", mistakes: [.cutsTLSOffAtDisconnect]),
+    Violation(id: "TLS-028", offer: "inside TLS", mistakes: [.cutsTLSOffAtAbort]),
+    // Behind the first records the data is lost.
+    .answering(
+      "TLS-030", offer: "inside TLS",
+      where: { c, r in
+        r.type == Cmd.write && c.history == [Opt.startTLS, Opt.list, Opt.info, Opt.structured, Opt.go] && r.length > 65536
+      }
+    ) { c, r in
+      c.disk.write(r.offset, Array(r.payload[..<65536]))
+      c.succeed(r)
+    },
+  ]
 }

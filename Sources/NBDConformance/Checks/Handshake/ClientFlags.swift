@@ -13,7 +13,7 @@ extension Suite {
     },
     Check("HS-007") { p in
       for flags: UInt32 in [0x4, 0x7, 0x8000_0001, 0xffff_ffff] {
-        let session = try p.haggling(flags: flags)
+        let session = try p.haggling(flags: flags, isPlain: true)
         try session.sendOption(.list)
         let (bytes, isEnd) = session.end(20)
         try p.expect(
@@ -26,7 +26,7 @@ extension Suite {
       try p.need(!p.facts.isOldstyle, "the server is oldstyle")
       try p.need(offered != 3, "the server offers both flags")
       for flags: UInt32 in [1, 2, 3] where flags & ~UInt32(offered) != 0 {
-        let session = try p.haggling(flags: flags)
+        let session = try p.haggling(flags: flags, isPlain: true)
         try session.sendOption(.list)
         let (bytes, isEnd) = session.end(20)
         try p.expect(
@@ -35,7 +35,7 @@ extension Suite {
       }
     },
     Check("HS-009") { p in
-      let session = try p.haggling(flags: 0)
+      let session = try p.haggling(flags: 0, isPlain: true)
       try p.breaking(session) {
         let answer = try session.option(.list)
         try p.expect(

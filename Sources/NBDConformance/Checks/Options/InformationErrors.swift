@@ -8,7 +8,7 @@ extension Suite {
       try p.needNames()
       for option in [OptionType.info, .go] {
         let answer = try p.haggling().option(option, p.information(name: Probe.strangeName))
-        let isFine = answer.final == .unknownExport || (p.facts.tls != .none && answer.final == .tlsRequired)
+        let isFine = answer.final == .unknownExport || (p.facts.tls != .none && !p.facts.usesTLS && answer.final == .tlsRequired)
         try p.expect(isFine, "NBD_REP_ERR_UNKNOWN to \(option)", answer.summary)
       }
     },

@@ -17,7 +17,7 @@ extension Suite {
     },
     Check("TLS-003") { p in
       for flags: UInt32 in [0, 2] where UInt32(p.facts.handshakeFlags) & flags == flags {
-        let session = try p.haggling(flags: flags, needsPlaintext: false)
+        let session = try p.haggling(flags: flags, isPlain: true)
         try p.breaking(session) {
           let answer = try session.option(.startTLS)
           try p.expect(answer.final.isError, "an error, or the end, as fixed newstyle was not agreed", answer.summary)
@@ -85,7 +85,7 @@ extension Suite {
         let session = try p.tlsHaggling()
         let answer = try session.option(option, p.information(name: name))
         try p.expect(answer.final == .tlsRequired, "NBD_REP_ERR_TLS_REQD to \(option) for an export that wants TLS", answer.summary)
-        try p.go(session)
+        if !p.facts.needsTLS { try p.go(session) }
       }
     },
     Check("TLS-015") { p in
@@ -142,11 +142,11 @@ extension Suite {
 }
 
 extension Probe {
-  fileprivate func needTLS() throws { try need(facts.tls != .none, "the server has no TLS") }
+  func needTLS() throws { try need(facts.tls != .none, "the server has no TLS") }
   fileprivate func needForced() throws { try need(facts.tls == .forced, "the server does not insist on TLS") }
 
-  /// In the haggling, with a server that may want TLS.
-  fileprivate func tlsHaggling() throws -> Session { try haggling(needsPlaintext: false) }
+  /// In the haggling and in the clear, with a server that may want TLS.
+  func tlsHaggling() throws -> Session { try haggling(isPlain: true) }
 
   /// A listed export that a server wants TLS for, while our own does not.
   fileprivate func secretExport() throws -> [UInt8] {
