@@ -111,7 +111,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [0o604, 0o644, 0o602, 0o620, 0o660, 0o666] as [mode_t])
+  @Test(arguments: [0o604, 0o640, 0o610, 0o644, 0o602, 0o620, 0o660, 0o666] as [mode_t])
   func aSecretThatIsNoneIsRefused(mode: mode_t) async throws {
     try await withTemporaryDirectory { directory in
       let certificates = try await Certificates(in: directory)
@@ -126,6 +126,59 @@ import Testing
       #expect(reason(own) == nil)
       chmod(certificates.client + "/client-key.pem", mode)
       #expect(reason(own)?.contains("chmod 600") == true)
+    }
+  }
+
+  /// Who may read a secret: its owner, who is root or us; and us by the group of a file of root's.
+  @Test(arguments: [
+    (owner: 0, user: 0, mode: 0o600, isGood: true), (0, 0, 0o400, true), (0, 0, 0o640, false), (0, 0, 0o604, false),
+    (0, 7, 0o640, true), (0, 7, 0o440, true), (0, 7, 0o660, false), (0, 7, 0o650, false), (0, 7, 0o644, false),
+    (7, 7, 0o600, true), (7, 7, 0o400, true), (7, 7, 0o640, false), (7, 7, 0o620, false), (7, 7, 0o601, false),
+    (8, 7, 0o600, false), (7, 0, 0o600, false),
+  ] as [(owner: uid_t, user: uid_t, mode: mode_t, isGood: Bool)])
+  func aSecretIsItsOwnersAlone(owner: uid_t, user: uid_t, mode: mode_t, isGood: Bool) {
+    var status = stat()
+    status.st_uid = owner
+    status.st_mode = S_IFREG | mode
+    #expect((TLSFiles.problem(with: status, as: .secret, user: user) == nil) == isGood)
+  }
+
+  /// Whoever can write a file that says whom to believe, or its folder, can be the server; reading it is everybody's right.
+  @Test(arguments: [
+    (owner: 0, type: S_IFREG, mode: 0o644, isGood: true), (7, S_IFREG, 0o644, true), (8, S_IFREG, 0o644, false),
+    (7, S_IFREG, 0o664, false), (7, S_IFREG, 0o646, false), (7, S_IFREG, 0o1646, false),
+    (7, S_IFDIR, 0o755, true), (7, S_IFDIR, 0o775, false), (7, S_IFDIR, 0o757, false), (0, S_IFDIR, 0o1777, true),
+    (8, S_IFDIR, 0o1777, false),
+  ] as [(owner: uid_t, type: mode_t, mode: mode_t, isGood: Bool)])
+  func anAuthorityIsNotForOthersToWrite(owner: uid_t, type: mode_t, mode: mode_t, isGood: Bool) {
+    var status = stat()
+    status.st_uid = owner
+    status.st_mode = type | mode
+    #expect((TLSFiles.problem(with: status, as: .authority, user: 7) == nil) == isGood)
+  }
+
+  @Test(arguments: [0o664, 0o646, 0o666] as [mode_t])
+  func anAuthorityThatOthersCanWriteIsRefused(mode: mode_t) async throws {
+    try await withTemporaryDirectory { directory in
+      let certificates = try await Certificates(in: directory)
+      var tls = TLSConfiguration()
+      tls.certificates = certificates.trusting
+      let file = certificates.trusting + "/ca-cert.pem"
+      chmod(file, mode)
+      #expect(reason(tls)?.contains("\(file) says whom to believe") == true && reason(tls)?.contains("chmod go-w") == true)
+      chmod(file, 0o644)
+      #expect(reason(tls) == nil)
+      // Another file could be put in its place.
+      chmod(certificates.trusting, mode | 0o111)
+      #expect(reason(tls)?.contains("the folder \(certificates.trusting) says whom to believe") == true)
+      // The sticky bit keeps others from that.
+      chmod(certificates.trusting, mode | 0o1111)
+      #expect(reason(tls) == nil)
+      // What is revoked is no less important.
+      let revoked = certificates.trusting + "/ca-crl.pem"
+      try "x\n".write(toFile: revoked, atomically: false, encoding: .utf8)
+      chmod(revoked, mode)
+      #expect(reason(tls)?.contains("\(revoked) says whom to believe") == true)
     }
   }
 

@@ -75,6 +75,8 @@ public struct Certificates: Sendable {
 
   private func copy(_ from: String, _ to: String) throws {
     try FileManager.default.copyItem(atPath: directory / from, toPath: directory / to)
+    // Whatever the umask: others must not write it.
+    chmod(directory / to, 0o644)
   }
 
   private func write(_ name: String, _ text: String) throws {

@@ -114,14 +114,15 @@ package final class TLSCredentials: @unchecked Sendable {
 
   private static func load(_ folder: String, into credentials: gnutls_certificate_credentials_t) throws(NBDError) {
     let authority = "\(folder)/ca-cert.pem"
-    let trusted = try TLSFiles.read(authority)
+    try TLSFiles.check(folder: folder)
+    let trusted = try TLSFiles.read(authority, as: .authority)
     var datum = trusted.datum
     guard try check(gnutls_certificate_set_x509_trust_mem(credentials, &datum, GNUTLS_X509_FMT_PEM), authority) > 0 else {
       throw .insecure("\(printable(authority)) has no certificate")
     }
     let revoked = "\(folder)/ca-crl.pem"
     if TLSFiles.exists(revoked) {
-      let list = try TLSFiles.read(revoked)
+      let list = try TLSFiles.read(revoked, as: .authority)
       datum = list.datum
       guard try check(gnutls_certificate_set_x509_crl_mem(credentials, &datum, GNUTLS_X509_FMT_PEM), revoked) > 0 else {
         throw .insecure("\(printable(revoked)) has no list of revoked certificates")
@@ -134,8 +135,8 @@ package final class TLSCredentials: @unchecked Sendable {
     case (true, false): throw .insecure("\(printable(key)) is missing beside \(printable(certificate))")
     case (false, true): throw .insecure("\(printable(certificate)) is missing beside \(printable(key))")
     case (true, true):
-      let secret = try TLSFiles.read(key, isSecret: true)
-      let public_ = try TLSFiles.read(certificate)
+      let secret = try TLSFiles.read(key, as: .secret)
+      let public_ = try TLSFiles.read(certificate, as: .other)
       var first = public_.datum
       datum = secret.datum
       try check(
