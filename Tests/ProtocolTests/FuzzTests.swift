@@ -20,6 +20,13 @@ import Testing
     }
   }
 
+  /// TLS begins in the middle of what these say, and the negotiation goes on inside it; after inserted bytes it does not.
+  @Test func theHandshakeEntersTLS() {
+    let seeds = FuzzSeed.corpus(of: .handshake)
+    let entering = Set(seeds.filter { fuzzHandshake(FuzzInput($0.bytes)) }.map(\.name))
+    #expect(entering == ["tls-required", "tls-allowed", "tls-made-words"], "\(seeds.map(\.name))")
+  }
+
   @Test(arguments: FuzzTarget.allCases) func mutationsBreakNothing(target: FuzzTarget) {
     let seeds = target.seeds.map(\.bytes)
     for number in Self.first..<(Self.first + Self.cases) {

@@ -134,7 +134,7 @@ public struct HandshakeMachine: Sendable {
     }
     if wantsTLS, !rest.isEmpty {
       let error = NBDError.broken(
-        "bytes in the clear after \(OptionType.startTLS) was acknowledged", expected: "none", found: "\(rest.byteCount)")
+        "bytes in the clear after \(OptionType.startTLS) was acknowledged", expected: "none", found: "some")
       state = .failed(error)
       throw error
     }

@@ -1,26 +1,111 @@
 @testable import NBDProtocol
 
 /// Any server and any request: the negotiation ends with an outcome or an error of the server's making, both within the limits,
-/// and the same however the bytes were cut.
+/// and the same however the bytes were cut; and what is said before TLS changes nothing of what follows it.
 ///
 /// | input   | is                                                                                             |
 /// |---------|------------------------------------------------------------------------------------------------|
 /// | 1 byte  | the request: 2 bits goal, 2 bits name, extended headers, structured replies, 2 bits contexts   |
-/// | 1 byte  | bit 0: the server's words are made (below) and not the rest of the input as it is; the rest: the size of the pieces that they are cut in, 0 none |
-/// | 1 byte  | made words: handshake flags; then for each reply a byte of ``types``, a length and the payload |
-func fuzzHandshake(_ input: FuzzInput) {
+/// | 1 byte  | bit 0: the server's words are made (below) and not those of the input as they are; 2 bits: ``policies``; the rest: the size of the pieces, 0 none |
+/// | 2 bytes | words as they are, with a policy that asks for TLS: how many of them come before TLS            |
+/// | 1 byte  | made words: handshake flags; then for each reply a byte of ``types``, a length and the payload; where TLS begins, a byte: its highest bit says that somebody puts in as many bytes as the rest says, and one |
+///
+/// Returns whether TLS began.
+@discardableResult
+func fuzzHandshake(_ input: FuzzInput) -> Bool {
   var input = input
-  let request = HandshakeRequest(choice: input.byte())
+  var request = HandshakeRequest(choice: input.byte())
   let form = input.byte()
-  let said = form & 1 == 0 ? input.all() : words(for: request, &input)
-  let piece = Int(form >> 1)
+  request.tls = policies[Int(form >> 1 & 3)]
+  let said = form & 1 == 0 ? Speech(of: &input, request.tls) : words(for: request, &input)
+  let piece = Int(form >> 3)
   do {
-    let whole = try replay(request, [said[...]], thenEnd: true)
-    check(whole, request)
-    guard piece > 0 else { return }
-    let pieces = stride(from: 0, to: said.count, by: piece).map { said[$0..<min($0 + piece, said.count)] }
-    if try replay(request, pieces, thenEnd: true) != whole { fault("in pieces of \(piece) bytes it ends otherwise") }
+    let whole = try replay(request, said, pieces: 0)
+    check(whole.rest, request)
+    try check(whole, said, request)
+    if piece > 0, try replay(request, said, pieces: piece) != whole { fault("in pieces of \(piece) bytes it ends otherwise") }
+    return whole.isEncrypted
   } catch { fault("a request that may be sent is refused: \(error)") }
+  return false
+}
+
+private let policies: [TLSPolicy] = [.off, .allow, .require, .require]
+
+/// What a server says, or somebody on the way to it.
+private struct Speech {
+  /// Until TLS begins, or all where it does not.
+  var clear: [UInt8] = []
+  /// Inside TLS.
+  var secret: [UInt8] = []
+
+  init() {}
+
+  /// The rest of the input as it is.
+  init(of input: inout FuzzInput, _ policy: TLSPolicy) {
+    if policy != .off { clear = input.bytes(Int(input.pair())) }
+    secret = input.all()
+  }
+}
+
+/// A negotiation of which a part may be inside TLS.
+private struct Replayed: Equatable {
+  var sentInTheClear: [UInt8]
+  var isEncrypted = false
+  /// What was sent after that, or all, and how it ended.
+  var rest: Transcript
+}
+
+/// - Parameter size: of the pieces, each of which the machine gets by itself; 0: all at once.
+private func replay(_ request: HandshakeRequest, _ said: Speech, pieces size: Int) throws -> Replayed {
+  var machine = try HandshakeMachine(request)
+  var sent: [UInt8] = []
+  var failure: NBDError?
+  func say(_ bytes: [UInt8]) {
+    for start in stride(from: 0, to: bytes.count, by: size == 0 ? max(bytes.count, 1) : size) where failure == nil {
+      let piece = Array(size == 0 ? bytes[start...] : bytes[start...].prefix(size))
+      do throws(NBDError) { try machine.receive(piece.span.bytes) } catch { failure = error }
+      sent += machine.takeOutput()
+    }
+  }
+  say(said.clear)
+  let sentInTheClear = sent
+  let isEncrypted = failure == nil && machine.wantsTLS
+  if isEncrypted {
+    machine.tlsEstablished()
+    sent = machine.takeOutput()
+  }
+  say(said.secret)
+  if failure == nil, machine.outcome == nil {
+    failure = machine.receivedEndOfStream()
+    sent += machine.takeOutput()
+  }
+  let ending: Ending =
+    if let failure { .failed(failure) } else if let outcome = machine.outcome {
+      .finished(outcome)
+    } else { .waiting(machine.awaited) }
+  return Replayed(
+    sentInTheClear: sentInTheClear, isEncrypted: isEncrypted,
+    rest: Transcript(sent: sent, ending: ending, leftover: machine.takeLeftover(), notes: machine.notes))
+}
+
+/// The rules of TLS.
+private func check(_ result: Replayed, _ said: Speech, _ request: HandshakeRequest) throws {
+  if request.tls == .off, result.isEncrypted { fault("TLS began, which nobody wanted") }
+  if let export = result.rest.export, export.isEncrypted != result.isEncrypted {
+    fault("\(export), and TLS: \(result.isEncrypted)")
+  }
+  if request.tls == .require, !result.isEncrypted {
+    if case .finished(let outcome) = result.rest.ending { fault("without TLS it ended with \(outcome)") }
+    // The flags, one option without data, and the goodbye.
+    if result.rest.sent.count > 36 { fault("\(result.rest.sent.count) bytes were sent in the clear") }
+  }
+  guard result.isEncrypted else { return }
+  if result.sentInTheClear.count != 20 { fault("\(result.sentInTheClear.count) bytes were sent before TLS") }
+  // The shortest way there, with the flags of this one: they come behind the two magic numbers.
+  var shortest = said
+  shortest.clear = Server.greeting() + Server.ack(5)
+  shortest.clear.replaceSubrange(16..<18, with: said.clear[16..<18])
+  if try replay(request, shortest, pieces: 0) != result { fault("what was said before TLS is not forgotten") }
 }
 
 extension HandshakeRequest {
@@ -43,14 +128,28 @@ private let types: [UInt32] = [
 ]
 
 /// Replies with the right magic to the right option, whatever else is in them.
-private func words(for request: HandshakeRequest, _ input: inout FuzzInput) -> [UInt8] {
-  guard var machine = try? HandshakeMachine(request) else { return [] }
-  var said = Server.greeting(UInt16(input.byte()))
-  var latest = said
+private func words(for request: HandshakeRequest, _ input: inout FuzzInput) -> Speech {
+  var said = Speech()
+  guard var machine = try? HandshakeMachine(request) else { return said }
+  var latest = Server.greeting(UInt16(input.byte()))
   var option: UInt32 = 0
+  var isEncrypted = false
+  func say(_ bytes: [UInt8]) {
+    if isEncrypted { said.secret += bytes } else { said.clear += bytes }
+  }
   while true {
+    say(latest)
     do throws(NBDError) { try machine.receive(latest.span.bytes) } catch { return said }
-    guard machine.outcome == nil, !input.isEmpty else { return said + input.all() }
+    if machine.wantsTLS {
+      let inserted = input.byte()
+      if inserted & 0x80 != 0 { say(input.bytes(Int(inserted & 0x7f) + 1)) }
+      machine.tlsEstablished()
+      isEncrypted = true
+    }
+    guard machine.outcome == nil, !input.isEmpty else {
+      say(input.all())
+      return said
+    }
     // Of what the client sent, the last option; the flags come in front of the first.
     var sent = machine.takeOutput()[...]
     if !sent.starts(with: ascii("IHAVEOPT")) { sent = sent.dropFirst(4) }
@@ -60,7 +159,6 @@ private func words(for request: HandshakeRequest, _ input: inout FuzzInput) -> [
     }
     let type = input.one(of: types)
     latest = Server.reply(option, type, input.bytes(Int(input.byte())))
-    said += latest
   }
 }
 
