@@ -52,9 +52,10 @@ struct NBDMountCommand {
       }
       let readiness = Readiness(pipe)
       Diagnostics.bootstrap(verbose: configuration.isVerbose)
-      try MemoryPressure.prepare(locksMemory: configuration.locksMemory)
+      let drop: PrivilegeDrop? = if let user = configuration.servingUser { try PrivilegeDrop(to: user) } else { nil }
+      try MemoryPressure.prepare(locksMemory: configuration.locksMemory, dropsPrivileges: drop != nil)
       Diagnostics.startThread()
-      return try MountRunner(configuration: configuration).run(readiness)
+      return try MountRunner(configuration: configuration, drop: drop).run(readiness)
     } catch {
       Diagnostics.error("\(error)")
       return 1

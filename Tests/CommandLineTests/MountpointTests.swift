@@ -65,18 +65,18 @@ import Testing
 
   @Test func aFuseConnectionIsFoundByItsMountpoint() throws {
     let table = MountTable(text: "40 25 0:39 / /m rw - fuse.nbdmount n rw\n41 25 0:5 / /t rw - tmpfs t rw\n")
-    #expect(try FuseConnection(mountpoint: "/m", in: table).minor == 39)
-    #expect(throws: NBDError.self) { try FuseConnection(mountpoint: "/t", in: table) }
-    #expect(throws: NBDError.self) { try FuseConnection(mountpoint: "/elsewhere", in: table) }
+    #expect(try MountPlaces(at: "/m", file: "", size: 0, in: table).entry.minor == 39)
+    #expect(throws: NBDError.self) { try MountPlaces(at: "/t", file: "", size: 0, in: table) }
+    #expect(throws: NBDError.self) { try MountPlaces(at: "/elsewhere", file: "", size: 0, in: table) }
     // No connection ever has this number: minors have 20 bits.
     #expect(throws: NBDError.self) { try FuseConnection(minor: .max).abort() }
   }
 
   @Test func theRootIsInTheRealTable() throws {
     #expect(try MountTable.current().mount(at: "/") != nil)
-    #expect(throws: NBDError.self) {
-      try Unmounter(try Mountpoint("."), in: MountTable(text: ""))
-    }
+    // A file system that is no FUSE mount is not one to end.
+    #expect(throws: NBDError.self) { try MountPlaces(at: "/", file: "", size: 0, in: .current()) }
+    #expect(throws: NBDError.self) { try MountPlaces(at: "/", file: "", size: 0, in: MountTable(text: "")) }
   }
 }
 

@@ -65,6 +65,9 @@ struct MountCommand: ParsableCommand {
   @Flag(help: "Keep nbdmount's own memory from being paged out.")
   var mlock = false
 
+  @Option(help: ArgumentHelp("As root: mount, then become this user.", valueName: "USER"))
+  var dropPrivileges: String?
+
   @Option(help: ArgumentHelp("Wait for a lost server: 2m (default), forever, 0.", valueName: "TIME"))
   var reconnectTimeout: TimeSpan?
 
@@ -168,7 +171,8 @@ struct MountCommand: ParsableCommand {
       pidFile: pidFile, runsInBackground: background && !debug && !foreground,
       busyPollMicroseconds: busyPoll,
       patience: serverPatience,
-      failover: failover, tls: try tls.options(), readAhead: readAhead?.bytes, locksMemory: mlock)
+      failover: failover, tls: try tls.options(), readAhead: readAhead?.bytes, locksMemory: mlock,
+      servingUser: dropPrivileges)
   }
 
   private var serverPatience: ServerPatience {

@@ -44,6 +44,8 @@ struct MountConfiguration: Hashable, Sendable {
   var readAhead: Int?
   /// `--mlock`.
   var locksMemory: Bool
+  /// `--drop-privileges`: who serves the mount, a name or a number; nil for who makes it.
+  var servingUser: String?
 }
 
 /// What the command line says about TLS, for every server that it names.

@@ -23,6 +23,7 @@ enum OptionSpelling {
     Option("--engine", takesValue: true),
     Option("--busy-poll-us", takesValue: true),
     Option("--mlock"),
+    Option("--drop-privileges", takesValue: true),
     Option("--reconnect-timeout", takesValue: true),
     Option("--open-timeout", takesValue: true),
     Option("--io-timeout", takesValue: true),

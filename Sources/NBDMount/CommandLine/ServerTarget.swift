@@ -28,5 +28,9 @@ struct ServerTarget {
   }
 
   /// The server, started where it is one to start.
-  func endpoint() throws(NBDError) -> ServerEndpoint { try ServerEndpoint(address, tls: tls) }
+  ///
+  /// - Parameter identity: whose process it is then; nil for our own user's.
+  func endpoint(servedBy identity: ProcessIdentity? = nil) throws(NBDError) -> ServerEndpoint {
+    try ServerEndpoint(address, tls: tls, servedBy: identity)
+  }
 }

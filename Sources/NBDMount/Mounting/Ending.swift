@@ -12,22 +12,23 @@ import Synchronization
 /// children write the pages back and unmount. What does not end by itself in its time (``Deadlines``) is ended by force, and
 /// whatever happened before, the last flush is tried.
 final class Ending: Sendable {
-  /// Descriptors that unmounting takes: a pipe to a child, and one to read or write a file.
+  /// Descriptors that unmounting takes: a pipe to a child, and one to read or write a file; or the directory above, the mount, and
+  /// one to read a file.
   private static let descriptors = 3
 
   private let mounted: MountedExport
   private let end: EndOfService
+  private let control: MountControl
   private let unmounter: Unmounter
-  private let connection: FuseConnection
   private let reserve = DescriptorReserve(descriptors)
   private let flusher: StandbyThread
 
-  /// Looks the new mount up, and gets what its end takes, while that cannot go wrong yet.
-  init(_ mounted: MountedExport, _ end: EndOfService, _ mountpoint: Mountpoint, _ table: MountTable) throws(NBDError) {
+  /// Gets what the end of the new mount takes, while that cannot go wrong yet.
+  init(_ mounted: MountedExport, _ end: EndOfService, _ control: MountControl) throws(NBDError) {
     self.mounted = mounted
     self.end = end
-    unmounter = try Unmounter(mountpoint, in: table)
-    connection = try FuseConnection(mountpoint: mountpoint.path, in: table)
+    self.control = control
+    unmounter = Unmounter(control: control)
     flusher = try StandbyThread("the last flush")
   }
 
@@ -151,7 +152,7 @@ final class Ending: Sendable {
     // Once the kernel has ended the mount, another one may have its number.
     guard mounted.session.isConnected else { return }
     // Not everywhere can it be told so; then it learns of it when our descriptors close.
-    try? connection.abort()
+    _ = try? control.carryOut(.abort, remaining: countdown(Deadlines.unmount))
   }
 
   /// The last flush, and the soft disconnect after it.

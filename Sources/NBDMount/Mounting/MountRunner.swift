@@ -7,6 +7,8 @@ import NBDProtocol
 /// written is given up before the server has been asked to keep it.
 struct MountRunner {
   let configuration: MountConfiguration
+  /// Who is to serve the mount, where that is not who makes it.
+  let drop: PrivilegeDrop?
 
   /// - Returns: the exit status: 0 when the mount ended and nothing is known to be lost.
   /// - Throws: why there is no mount. Nothing is left behind then.
@@ -16,7 +18,7 @@ struct MountRunner {
     if let stale = mountpoint.removedStaleMount { Diagnostics.note("removed the dead mount at \(stale)") }
     let server = try ServerTarget(configuration.server, exportName: configuration.exportName, configuration.tls)
     let endpoint = try termination.making(undo: Self.endImpatiently) { () throws(NBDError) in
-      try server.endpoint()
+      try server.endpoint(servedBy: drop?.identity)
     }
     defer { endpoint.shutdown() }
     let others = try configuration.failover.map { uri throws(NBDError) in
@@ -24,6 +26,9 @@ struct MountRunner {
       let way = Opener(try other.endpoint(), other.request)
       try way.check(asWayBeside: endpoint)
       return way
+    }
+    for place in [endpoint] + others.map(\.endpoint) {
+      if let warning = try drop?.warning(about: place.address) { Diagnostics.warning(warning) }
     }
     let ways = (endpoint.canReconnect ? [Opener(endpoint, server.request)] : []) + others
     termination.register { readiness.retract() }
@@ -39,20 +44,23 @@ struct MountRunner {
     let mounted = try MountedExport(
       configuration, mountpoint, opened.connections, end, ways: ways, report: { report($0) })
     let ending: Ending
+    var monitor: PrivilegedMonitor?
     do throws(NBDError) {
-      let table = try MountTable.current()
-      ending = try Ending(mounted, end, mountpoint, table)
+      let places = try MountPlaces(
+        at: mountpoint.path, file: mountpoint.fileBelow, size: mounted.file.layout.size, in: MountTable.current())
+      if drop != nil { monitor = try PrivilegedMonitor(of: places, pidFile: configuration.pidFile.map(absolutePath)) }
+      let control = MountControl(places: places, monitor: monitor)
+      ending = try Ending(mounted, end, control)
       termination.register { ending.abandon() }
-      try SizeKeeper.establish(mounted.file, path: mountpoint.exportPath)
-      try SizeKeeper.start(mounted.file, path: mountpoint.exportPath)
-      if let entry = table.mount(at: mountpoint.path), !MountTuning(entry).apply(readAhead: configuration.readAhead),
-        configuration.readAhead != nil
-      {
-        try mounted.prefetcher.start(path: mountpoint.exportPath)
-      }
+      try SizeKeeper.establish(mounted.file, control)
+      try SizeKeeper.start(mounted.file, control)
+      try tune(mounted, places, mountpoint)
       mounted.scan.wait(milliseconds: Int(Deadlines.holeScan.pollTimeout))
-      try readiness.announce(configuration)
+      try drop?.carryOut()
+      try readiness.announce(configuration, monitor)
     } catch {
+      // Which we may not be permitted to do any more. Of a mount that was aborted, the session only closes what it has.
+      for action in [MountAction.detach, .abort] { _ = monitor?.carryOut(action, remaining: countdown(Deadlines.unmount)) }
       mounted.session.unmount()
       mounted.connections.stop()
       throw error
@@ -68,6 +76,16 @@ struct MountRunner {
       Diagnostics.end(status)
     }
     return status
+  }
+
+  /// Sets the read-ahead, or has a child read ahead where that is not permitted.
+  private func tune(_ mounted: MountedExport, _ places: MountPlaces, _ mountpoint: Mountpoint) throws(NBDError) {
+    guard !MountTuning(places.entry).apply(readAhead: configuration.readAhead), configuration.readAhead != nil else { return }
+    guard drop == nil else {
+      // The child would have to be the mount's owner.
+      return Diagnostics.warning("cannot set the read-ahead, and with --drop-privileges nobody else can read ahead")
+    }
+    try mounted.prefetcher.start(path: mountpoint.exportPath)
   }
 
   private static func endImpatiently(_ endpoint: ServerEndpoint) {

@@ -9,6 +9,8 @@ final class Readiness: Sendable {
     var pipe: ReadyPipe?
     var notification: ServiceNotification?
     var pidFile: PIDFile?
+    /// Who removes the pid file, where we have become another user.
+    var monitor: PrivilegedMonitor?
   }
   private let state: Mutex<State>
 
@@ -17,12 +19,18 @@ final class Readiness: Sendable {
   /// - Parameter pipe: to the command that waits for us, in the process that `--background` started.
   init(_ pipe: consuming ReadyPipe?) {
     let notification = ServiceNotification.takeFromEnvironment()
-    state = Mutex(State(pipe: pipe, notification: notification, pidFile: nil))
+    state = Mutex(State(pipe: pipe, notification: notification, pidFile: nil, monitor: nil))
   }
 
-  func announce(_ configuration: MountConfiguration) throws(NBDError) {
+  /// - Parameter monitor: who has kept the right to write and remove the pid file, which it knows.
+  func announce(_ configuration: MountConfiguration, _ monitor: PrivilegedMonitor?) throws(NBDError) {
     try state.withLock { state throws(NBDError) in
-      if let path = configuration.pidFile { state.pidFile = try PIDFile(path: path) }
+      if let monitor {
+        try monitor.writePIDFile()
+        state.monitor = monitor
+      } else if let path = configuration.pidFile {
+        state.pidFile = try PIDFile(path: path)
+      }
       // A mount that works is worth more than a service manager that knows of it.
       do throws(NBDError) {
         try state.notification?.ready(mainProcess: state.pipe == nil ? nil : getpid())
@@ -51,8 +59,8 @@ final class Readiness: Sendable {
   /// The mount is over, or never came to be. From any thread; again is harmless.
   func retract() {
     state.withLock { state in
-      state.pidFile?.remove()
-      state.pidFile = nil
+      state.pidFile.take()?.remove()
+      state.monitor.take()?.removePIDFile()
     }
   }
 }

@@ -8,26 +8,26 @@ import NBDProtocol
 /// truncating it does; which a child has to do, since we must not wait for our own mount.
 enum SizeKeeper {
   /// Tells the kernel the size of a file that is the root of its mount: for that one it never asks.
-  static func establish(_ file: ExportFile, path: String) throws(NBDError) {
+  static func establish(_ file: ExportFile, _ control: MountControl) throws(NBDError) {
     guard file.cache == .writeback, file.layout.file == FileLayout.root, file.layout.size > 0 else { return }
-    let result = try truncate(file, path)
+    let result = try restore(control)
     guard result.succeeded else {
-      throw .invalidArgument("cannot give \(path) its size: \(result.explanation)")
+      throw .invalidArgument("cannot give \(control.places.entry.mountpoint) its size: \(result.explanation)")
     }
   }
 
-  private static func truncate(_ file: ExportFile, _ path: String) throws(NBDError) -> HelperProcess.Result {
-    try Helper.truncate.run(path, "\(file.layout.size)", remaining: countdown(Deadlines.truncate))
+  private static func restore(_ control: MountControl) throws(NBDError) -> HelperProcess.Result {
+    try control.carryOut(.restoreSize, remaining: countdown(Deadlines.truncate))
   }
 
-  /// Watches `file`, mounted at `path`, for as long as the process lives.
-  static func start(_ file: ExportFile, path: String) throws(NBDError) {
+  /// Watches `file` for as long as the process lives.
+  static func start(_ file: ExportFile, _ control: MountControl) throws(NBDError) {
     guard file.cache == .writeback else { return }
     try POSIXThread.startDetached("the keeper of the size") {
       while true {
         file.overrun.wait()
         do throws(NBDError) {
-          let result = try truncate(file, path)
+          let result = try restore(control)
           if !result.succeeded { Logger(label: "nbdmount").debug("truncate: \(result.explanation)") }
         } catch {
           Diagnostics.warning("the file may seem larger than it is: \(error)")

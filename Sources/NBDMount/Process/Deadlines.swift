@@ -24,6 +24,9 @@ enum Deadlines {
   static let impatientShutdown = Duration.milliseconds(500)
   /// For truncating the mounted file to its own size, which asks nobody but us.
   static let truncate = Duration.seconds(30)
+  /// For the process that keeps root (``PrivilegedMonitor``) to start, and to write or remove the pid file.
+  static let monitorStart = Duration.seconds(30)
+  static let pidFile = Duration.seconds(2)
   /// Looking for holes before the mount is declared ready.
   static let holeScan = Duration.milliseconds(250)
   /// Between two words to a service manager that the end is still under way, and what they ask for: time for the rest of it.

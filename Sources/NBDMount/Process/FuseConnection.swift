@@ -9,17 +9,6 @@ struct FuseConnection: Hashable, Sendable {
   /// Minor number of the filesystem's device: the name under /sys/fs/fuse/connections.
   var minor: UInt32
 
-  init(minor: UInt32) { self.minor = minor }
-
-  /// - Parameter mountpoint: absolute and free of symbolic links, as ``Mountpoint`` gives it.
-  /// - Throws: ``NBDError/invalidArgument(_:)`` where no FUSE filesystem is mounted there.
-  init(mountpoint: String, in table: MountTable) throws(NBDError) {
-    guard let entry = table.mount(at: mountpoint), entry.isFuse else {
-      throw .invalidArgument("\(mountpoint) is not a FUSE mount")
-    }
-    minor = entry.minor
-  }
-
   /// Fails every request, waiting and future, with ECONNABORTED and ends the session: the last resort when a
   /// server hangs. Acts at once and touches nothing but sysfs. Data not yet written is lost.
   ///

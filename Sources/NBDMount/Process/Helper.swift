@@ -12,10 +12,12 @@ enum Helper: String {
   case sync = "nbdmount-sync"
   /// PATH ID HOW: umount2(2) of the mount ID.
   case unmount = "nbdmount-unmount"
-  /// PATH SIZE: truncate(2).
+  /// PATH ID SIZE: truncate(2) of a file, which lies on the mount ID.
   case truncate = "nbdmount-truncate"
   /// PATH: see ``PrefetchChild``.
   case prefetch = "nbdmount-prefetch"
+  /// See ``MonitorProcess``.
+  case monitor = "nbdmount-monitor"
 
   /// How to unmount.
   enum Unmounting: String {
@@ -48,15 +50,28 @@ enum Helper: String {
     switch helper {
     case .sync: exit(sync(path, UInt64(second)))
     case .unmount: exit(unmount(path, UInt64(second), words.last.flatMap(Unmounting.init(rawValue:)) ?? .orderly))
-    case .truncate: exit(Glibc.truncate(path, Int(second) ?? -1) == 0 ? 0 : failed("truncate"))
+    case .truncate: exit(truncate(path, UInt64(second), words.last.flatMap { Int($0) } ?? -1))
     case .prefetch: PrefetchChild.serve(path: path)
+    case .monitor: MonitorProcess.serve(Array(words))
     }
   }
 
-  /// What the helper for it does, here and now: for root, where no child can be started. Only of a mount that is dead, or it
-  /// might wait for us.
-  static func detachHere(_ path: String, _ mount: UInt64) {
-    if isRoot(path, of: mount) { umount2(path, Int32(MNT_DETACH)) }
+  /// Unmounts the mount of this number at `path`, and never another one, whatever is done to the path meanwhile. Here and now: for
+  /// a child, or of a mount that is dead, or it might wait for us.
+  ///
+  /// In the directory above it, which is held on to, nobody can exchange what the name means, since a mountpoint is neither renamed
+  /// nor removed; in the directories above that one, whoever owns one of them can.
+  ///
+  /// - Returns: 0, an errno, or nil where something else is mounted there.
+  static func unmountHere(_ path: String, _ mount: UInt64?, _ flags: Int32) -> Int32? {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return nil }
+    let name = path.utf8.index(after: slash)
+    let directory = open(String(path[..<name]), __O_PATH | O_DIRECTORY | O_CLOEXEC)
+    guard directory >= 0 else { return nil }
+    defer { close(directory) }
+    let place = "/proc/self/fd/\(directory)/\(path[name...])"
+    guard isRoot(place, of: mount) else { return nil }
+    return umount2(place, flags | Int32(UMOUNT_NOFOLLOW)) == 0 ? 0 : errno
   }
 
   // MARK: In the child
@@ -64,17 +79,39 @@ enum Helper: String {
   /// fsync of the file, not syncfs of the filesystem: for a plain FUSE mount the kernel's syncfs only writes dirty pages; it
   /// sends no FSYNC, so the server would never be told to FLUSH.
   private static func sync(_ path: String, _ mount: UInt64?) -> Int32 {
-    var file = open(path, O_RDONLY | O_CLOEXEC)
-    if file < 0, errno == EACCES { file = open(path, O_WRONLY | O_CLOEXEC) }
+    guard let place = openOnMount(path, mount) else { return unreachable }
+    var file = open(place, O_RDONLY | O_CLOEXEC)
+    if file < 0, errno == EACCES { file = open(place, O_WRONLY | O_CLOEXEC) }
     guard file >= 0 else { return failed("open", status: unreachable) }
-    guard mount == nil || mountID(of: file) == mount else { return hidden(path) }
     return fsync(file) == 0 ? 0 : failed("fsync")
   }
 
+  private static func truncate(_ path: String, _ mount: UInt64?, _ size: Int) -> Int32 {
+    guard let place = openOnMount(path, mount) else { return unreachable }
+    return Glibc.truncate(place, size) == 0 ? 0 : failed("truncate")
+  }
+
+  /// Another path of the file at `path`, which stays the same file; nil, having said why, where it does not lie on `mount`.
+  private static func openOnMount(_ path: String, _ mount: UInt64?) -> String? {
+    let file = open(path, __O_PATH | O_CLOEXEC)
+    guard file >= 0 else {
+      _ = failed("open")
+      return nil
+    }
+    guard mountID(of: file) == mount else {
+      _ = hidden(path)
+      return nil
+    }
+    return "/proc/self/fd/\(file)"
+  }
+
   private static func unmount(_ path: String, _ mount: UInt64?, _ how: Unmounting) -> Int32 {
-    guard isRoot(path, of: mount), how != .ifDead || isDead(path) else { return hidden(path) }
-    if umount2(path, how == .orderly ? 0 : Int32(MNT_DETACH)) == 0 { return 0 }
-    guard errno == EPERM else { return failed("umount2") }
+    guard how != .ifDead || isRoot(path, of: mount) && isDead(path),
+      let error = unmountHere(path, mount, how == .orderly ? 0 : Int32(MNT_DETACH))
+    else { return hidden(path) }
+    if error == 0 { return 0 }
+    errno = error
+    guard error == EPERM else { return failed("umount2") }
     // What an ordinary user may do about a mount of his own, the setuid program does.
     fusermount(how == .orderly ? ["-u"] : ["-u", "-z"], path)
     return failed("fusermount3")
@@ -82,11 +119,19 @@ enum Helper: String {
 
   /// Whether `path` leads to the mount of this number, and not to another one that covers it.
   private static func isRoot(_ path: String, of mount: UInt64?) -> Bool {
+    guard let root = openRoot(path, of: mount) else { return false }
+    close(root)
+    return true
+  }
+
+  /// The root of the mount of this number, where `path` leads to it: what the caller has open it keeps there, also unmounted.
+  static func openRoot(_ path: String, of mount: UInt64?) -> Int32? {
     // O_PATH: the kernel finds the mount without asking its daemon, which may be dead or hang.
-    let root = open(path, __O_PATH | O_CLOEXEC)
-    guard root >= 0 else { return false }
-    defer { close(root) }
-    return mountID(of: root) == mount
+    let root = open(path, __O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    guard root >= 0 else { return nil }
+    if mountID(of: root) == mount { return root }
+    close(root)
+    return nil
   }
 
   /// Replaces this process, unless there is no fusermount3.

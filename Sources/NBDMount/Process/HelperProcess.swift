@@ -13,6 +13,11 @@ enum HelperProcess {
 
     var succeeded: Bool { end == .exited(0) }
 
+    /// There was nothing to do, or it was done without a process.
+    static let success = Result(end: .exited(0), output: "")
+    /// It went wrong, in these words.
+    static func failure(_ words: String) -> Result { Result(end: .exited(Helper.failure), output: words) }
+
     /// For a message: the helper's own words, or how it ended.
     var explanation: String {
       let words = output.split(whereSeparator: \.isNewline).joined(separator: "; ")
@@ -34,6 +39,12 @@ enum HelperProcess {
 
   /// Children that were still there when they should not have been, such as one that is stuck in the kernel.
   private static let leftBehind = Mutex<[pid_t]>([])
+
+  /// How many of them there are now.
+  static var leftBehindCount: Int {
+    reap()
+    return leftBehind.withLock { $0.count }
+  }
 
   /// Runs a program and waits for its end. Blocks the calling thread for at most `deadline`.
   ///

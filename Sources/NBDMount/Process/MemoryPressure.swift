@@ -25,11 +25,12 @@ enum MemoryPressure {
 
   /// Prepares for it. Before any thread is made, since threads inherit the first; once the log says what it is to say.
   ///
+  /// - Parameter dropsPrivileges: the process becomes another user later; its limits stay, its capabilities do not.
   /// - Throws: where the memory is to be locked, and cannot be. The rest is done as far as it is permitted.
-  static func prepare(locksMemory: Bool) throws(NBDError) {
+  static func prepare(locksMemory: Bool, dropsPrivileges: Bool = false) throws(NBDError) {
     becomeIOFlusher()
     lowerOOMScore()
-    if locksMemory { try lockMemory() }
+    if locksMemory { try lockMemory(dropsPrivileges) }
   }
 
   /// `PR_SET_IO_FLUSHER`, *prctl(2)*: of the calling thread, and of the threads and children that it starts from then on. It
@@ -65,9 +66,13 @@ enum MemoryPressure {
 
   /// *mlockall(2)*: what is mapped now is read in and stays, all of the program's code above all; what is mapped later stays
   /// from when it is first used, so that stacks and buffers take no more memory than they need.
-  private static func lockMemory() throws(NBDError) {
-    // As far as everybody may.
+  private static func lockMemory(_ dropsPrivileges: Bool) throws(NBDError) {
     var limit = rlimit()
+    if dropsPrivileges {
+      limit = rlimit(rlim_cur: .max, rlim_max: .max)
+      setrlimit(lockedMemory, &limit)
+    }
+    // As far as everybody may.
     getrlimit(lockedMemory, &limit)
     limit.rlim_cur = limit.rlim_max
     setrlimit(lockedMemory, &limit)
@@ -79,7 +84,7 @@ enum MemoryPressure {
       }
       throw tooLow(limit)
     }
-    if isLimited(limit), !exceeds(limit) { throw tooLow(limit) }
+    if isLimited(limit), dropsPrivileges || !exceeds(limit) { throw tooLow(limit) }
   }
 
   private static let lockedMemory = __rlimit_resource_t(__RLIMIT_MEMLOCK.rawValue)

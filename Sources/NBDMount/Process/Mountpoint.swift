@@ -37,6 +37,9 @@ struct Mountpoint: Hashable, Sendable {
     }
   }
 
+  /// The part of ``exportPath`` behind ``path``.
+  var fileBelow: String { if case .directory(_, let filename) = shape { "/\(filename)" } else { "" } }
+
   /// Classifies the argument; a dead FUSE mount found there is unmounted first. Never call it with one's own
   /// mount in place: it would wait for itself.
   ///

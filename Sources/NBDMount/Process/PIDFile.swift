@@ -14,7 +14,7 @@ struct PIDFile: Sendable {
   /// waits for it never reads half a number.
   init(path given: String, pid: pid_t = getpid()) throws(NBDError) {
     let doing = "writing the pid file \(given)"
-    path = try absolute(given)
+    path = try absolutePath(given)
     contents = "\(pid)\n"
     var status = stat()
     isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
@@ -67,7 +67,7 @@ struct PIDFile: Sendable {
 }
 
 /// `path` made absolute by the current directory; nothing in it is resolved.
-private func absolute(_ path: String) throws(NBDError) -> String {
+func absolutePath(_ path: String) throws(NBDError) -> String {
   if path.hasPrefix("/") { return path }
   guard let directory = getcwd(nil, 0) else {
     throw .system(Errno(rawValue: errno), doing: "finding the current directory")

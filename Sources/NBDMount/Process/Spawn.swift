@@ -11,6 +11,8 @@ struct Spawn {
     case captured(by: Int32)
     /// Standard input from this descriptor, output and error to /dev/null, and nothing else inherited.
     case input(from: Int32)
+    /// Standard input from this descriptor, output and error ours, and nothing else inherited.
+    case conversation(on: Int32)
     /// Everything inherited that is not close-on-exec, and these descriptors of ours, none of them a standard stream.
     case inherited(and: [(child: Int32, ours: Int32)])
   }
@@ -49,6 +51,9 @@ struct Spawn {
       try check(posix_spawn_file_actions_adddup2(&actions, input, 0), program)
       try check(posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0), program)
       try check(posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0), program)
+      try check(posix_spawn_file_actions_addclosefrom_np(&actions, 3), program)
+    case .conversation(let socket):
+      try check(posix_spawn_file_actions_adddup2(&actions, socket, 0), program)
       try check(posix_spawn_file_actions_addclosefrom_np(&actions, 3), program)
     case .inherited(let descriptors):
       // dup2 onto itself clears close-on-exec in the child alone.

@@ -89,7 +89,7 @@ package final class Opener: Sendable {
         case .refused, .violation, .invalidArgument, .unsupported, .insecure: throw error
         default: if deadline.hasPassed { throw error }
         }
-        try? endpoint.restart()
+        try? endpoint.restart(isBeginning: true)
         usleep(Self.pause * 1000)
       }
     }

@@ -35,6 +35,14 @@ public enum ServerAddress: Hashable, Sendable {
     return .tcp(host: host, port: port)
   }
 
+  /// It is a program, which is started for the connection.
+  var isStarted: Bool {
+    switch self {
+    case .command, .socketActivation: true
+    case .tcp, .unix, .vsock, .descriptor: false
+    }
+  }
+
   /// Most connections that can be made to it, `nil` where only the server decides.
   public var maximumConnections: Int? {
     switch self {

@@ -24,6 +24,8 @@ public final class ServerEndpoint: Sendable {
 
   /// How its connections are encrypted; nil where they are not.
   let tls: TLSCredentials?
+  /// Who a server that is started here has to be; nil for who this process is.
+  private let identity: ProcessIdentity?
 
   /// Starts the server, where `address` says how; else only takes note of it.
   ///
@@ -31,10 +33,22 @@ public final class ServerEndpoint: Sendable {
   ///
   /// Throws ``NBDError/system(_:doing:)`` where the program cannot be started or the descriptor is no connected
   /// stream socket; the descriptor is taken over only when this succeeds.
-  public init(_ address: ServerAddress, tls: TLSConfiguration? = nil) throws(NBDError) {
+  public convenience init(_ address: ServerAddress, tls: TLSConfiguration? = nil) throws(NBDError) {
+    try self.init(address, tls: tls, servedBy: nil)
+  }
+
+  /// The same of a program that is to become another user: what it starts is that user from the beginning, so that it can be ended
+  /// and started again later. The files of TLS are read as what the program is now.
+  package init(_ address: ServerAddress, tls: TLSConfiguration?, servedBy identity: ProcessIdentity?) throws(NBDError) {
     self.address = address
+    self.identity = identity
     self.tls = if let tls, tls.policy != .off { try TLSCredentials(tls, for: address) } else { nil }
-    state = Mutex(try Self.start(address))
+    state = Mutex(try Self.start(address, as: identity))
+  }
+
+  private static func start(_ address: ServerAddress, as identity: ProcessIdentity?) throws(NBDError) -> State {
+    guard let identity, address.isStarted else { return try start(address) }
+    return try identity.assumed { () throws(NBDError) in try start(address) }
   }
 
   /// Starts the server, where `address` says how.
@@ -69,8 +83,10 @@ public final class ServerEndpoint: Sendable {
   /// A server that was started here and is of no use any more, because it has ended or cannot be connected to twice, is ended and
   /// started anew; any other is left alone. Blocks. When this returns, the old one does nothing more.
   ///
-  /// - Throws: what starting throws; ``NBDError/disconnected(_:)`` where it was shut down, or was inherited.
-  func restart() throws(NBDError) {
+  /// - Parameter isBeginning: no other thread relies yet on who this process is.
+  /// - Throws: what starting throws; ``NBDError/disconnected(_:)`` where it was shut down, or was inherited, or where this process
+  ///   has yet to become who the server has to be.
+  func restart(isBeginning: Bool = false) throws(NBDError) {
     try state.withLock { state throws(NBDError) in
       guard !state.isShutDown else { throw .disconnected("\(address) was shut down") }
       switch address {
@@ -83,7 +99,9 @@ public final class ServerEndpoint: Sendable {
         guard state.activation?.child.ending(by: .after(milliseconds: 0)) != nil || state.activation == nil else { return }
         state.activation.take()?.end(termMilliseconds: Self.termMilliseconds)
       }
-      state = try Self.start(address)
+      let isUser = identity.map { geteuid() == $0.user } ?? true
+      guard isUser || isBeginning else { throw .disconnected("\(address) has ended too early") }
+      state = try Self.start(address, as: isUser ? nil : identity)
     }
   }
 
