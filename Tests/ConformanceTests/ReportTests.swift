@@ -34,6 +34,9 @@ import Testing
   @Test(arguments: [
     "", "{", "[1,", "{\"a\":}", "{\"a\" 1}", "nul", "\"\\u00\"", "\"abc", "1 2", "{\"server\":1,\"checks\":[]}", "[]",
     "{\"server\":\"s\",\"checks\":[{\"id\":\"HS-001\",\"verdict\":\"fine\"}]}", String(repeating: "[", count: 5000),
+    "{\"server\":\"s\",\"checks\":[{\"id\":\"<b>\",\"verdict\":\"pass\"}]}",
+    "{\"server\":\"s\",\"checks\":[{\"id\":\"HS-001 onload=x\",\"verdict\":\"pass\"}]}",
+    "{\"server\":\"s\",\"checks\":[{\"id\":\"HS-\",\"verdict\":\"pass\"}]}",
   ])
   func whatIsNoReportIsRefused(text: String) {
     #expect(Report(json: Array(text.utf8)) == nil)
@@ -60,6 +63,16 @@ import Testing
       #expect(!text.contains("\u{1b}") && !text.contains("<c>"))
     }
     #expect(report.junit.contains("tests=\"4\" failures=\"1\" skipped=\"1\""))
+  }
+
+  /// XML has no place for them (XML 1.0, *Characters*), and a terminal acts on them.
+  @Test func nothingThatIsNoTextIsLeft() {
+    #expect(Report.escaped("a\u{fffe}\u{ffff}\u{9b}31m\u{1b}\u{7f}\n\u{e9}") == "a31m\n\u{e9}")
+    #expect(JSON.quoted("\u{9b}31m\u{7f}") == "\"\\u009b31m\\u007f\"")
+    var other = report
+    other.server = "\u{9b}2J"
+    other.results = [Result(id: "TX-030", verdict: .fail, expected: "\u{1b}[2J", found: "\u{9b}2J")]
+    #expect(Comparison([other]).text.unicodeScalars.allSatisfy { $0 == "\n" || $0.properties.generalCategory != .control })
   }
 
   @Test func aComparisonHasAColumnForEachServer() {

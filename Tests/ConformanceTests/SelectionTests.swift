@@ -12,6 +12,7 @@ import Testing
     #expect(ids("TX-030", "HS-001") == ["HS-001", "TX-030"])
     #expect(ids("extended").allSatisfy { $0.hasPrefix("EH-") } && !ids("extended").isEmpty)
     #expect(ids("NBD_OPT_ABORT") == ["OPT-014", "OPT-015", "OPT-016"])
+    #expect(Suite.matching(["option"]).checks.allSatisfy { $0.clause.phase == "option" } && ids("option").contains("OPT-014"))
     #expect(ids("mc").allSatisfy { $0.hasPrefix("MC-") } && !ids("mc").isEmpty)
   }
 

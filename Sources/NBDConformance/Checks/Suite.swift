@@ -10,7 +10,8 @@ package enum Suite {
     + structuredReplies + structuredReads + structuredErrors
     + extendedOption + extendedBeforeTLS + extendedReplies + extendedRequests
 
-  /// Those whose clause, phase or section `words` name; all where there are none. A section may be named by a part of it.
+  /// Those whose clause, phase or section `words` name; all where there are none. A section may be named by a part of it, unless
+  /// that is the name of a phase.
   ///
   /// - Returns: nil, and the word, where a word names nothing.
   package static func matching(_ words: [String]) -> (checks: [Check], unknown: String?) {
@@ -18,9 +19,11 @@ package enum Suite {
     var chosen: Set<String> = []
     for word in words {
       let lower = word.lowercased()
+      let isPhase = all.contains { $0.clause.phase == lower }
       let found = all.filter { check in
         let clause = check.clause
-        return clause.id.lowercased() == lower || clause.id.lowercased().hasPrefix(lower + "-") || clause.phase == lower
+        if isPhase { return clause.phase == lower }
+        return clause.id.lowercased() == lower || clause.id.lowercased().hasPrefix(lower + "-")
           || (lower.count > 3 && clause.section.lowercased().contains(lower))
       }
       guard !found.isEmpty else { return ([], word) }

@@ -75,6 +75,9 @@ package final class Transcript {
   }
 }
 
+/// Names that a server has said, for people.
+func shown(_ names: [String]) -> String { "[" + names.map { shown($0.utf8) }.joined(separator: ", ") + "]" }
+
 /// `bytes` as text for people: printable, and marked where it is no UTF-8.
 func shown(_ bytes: some Collection<UInt8>) -> String {
   let text = printable(String(decoding: bytes.prefix(80), as: UTF8.self))

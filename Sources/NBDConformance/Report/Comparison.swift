@@ -1,3 +1,5 @@
+import NBDProtocol
+
 /// Several reports side by side: clauses down, servers across.
 package struct Comparison {
   let reports: [Report]
@@ -22,9 +24,9 @@ package struct Comparison {
     }
   }
 
-  /// All in one table, and below it what each that did not pass found.
+  /// All in one table, and below it what each that did not pass found. What files hold may be anything, and is printable here.
   package var text: String {
-    var lines = reports.enumerated().map { "\($0 + 1)  \($1.server): \($1.summary)" } + [""]
+    var lines = reports.enumerated().map { "\($0 + 1)  \(printable($1.server)): \($1.summary)" } + [""]
     func line(_ id: String, _ marks: [String], _ text: String) -> String {
       let cells = marks.map { $0 + String(repeating: " ", count: 5 - min(5, $0.count)) }.joined()
       return id + String(repeating: " ", count: 9 - min(9, id.count)) + cells + text
@@ -35,7 +37,8 @@ package struct Comparison {
     for id in ids {
       for (index, result) in row(id).enumerated() {
         guard let result, result.verdict == .fail || result.verdict == .warn else { continue }
-        lines.append("\(id) \(index + 1) \(result.verdict.rawValue): expected \(result.expected); found \(result.found)")
+        let words = "expected \(printable(result.expected)); found \(printable(result.found))"
+        lines.append("\(id) \(index + 1) \(result.verdict.rawValue): \(words)")
       }
     }
     return lines.joined(separator: "\n") + "\n"

@@ -50,7 +50,8 @@ extension Report {
       case "<": result += "&lt;"
       case ">": result += "&gt;"
       case "\"": result += "&quot;"
-      case _ where scalar.value < 0x20 && scalar != "\n" && scalar != "\t": continue
+      case "\n", "\t": result.unicodeScalars.append(scalar)
+      case _ where scalar.properties.generalCategory == .control || scalar == "\u{fffe}" || scalar == "\u{ffff}": continue
       default: result.unicodeScalars.append(scalar)
       }
     }

@@ -30,7 +30,7 @@ enum JSON: Hashable {
       case "\"": result += "\\\""
       case "\\": result += "\\\\"
       case "\n": result += "\\n"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7f:
+      case _ where scalar.properties.generalCategory == .control:
         let digits = String(scalar.value, radix: 16)
         result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
       default: result.unicodeScalars.append(scalar)
@@ -72,14 +72,22 @@ extension Report {
     }
     self.init(server: server, export: value["export"]?.text ?? "", seconds: value["seconds"]?.number ?? 0, results: [])
     for check in checks {
-      guard let id = check["id"]?.text, let verdict = check["verdict"]?.text.flatMap(Result.Verdict.init(rawValue:)) else {
-        return nil
-      }
+      guard let id = check["id"]?.text, Self.isID(id),
+        let verdict = check["verdict"]?.text.flatMap(Result.Verdict.init(rawValue:))
+      else { return nil }
       results.append(
         Result(
           id: id, verdict: verdict, expected: check["expected"]?.text ?? "", found: check["found"]?.text ?? "",
           seconds: check["seconds"]?.number ?? 0, conversation: check["conversation"]?.elements?.compactMap(\.text) ?? []))
     }
+  }
+
+  /// Such as `OPT-014`. It goes into pages and terminals as it is.
+  private static func isID(_ text: String) -> Bool {
+    let parts = text.utf8.split(separator: UInt8(ascii: "-"), omittingEmptySubsequences: false)
+    return parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.count <= 16 }
+      && parts[0].allSatisfy { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
+      && parts[1].allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
   }
 }
 

@@ -31,7 +31,7 @@ extension Suite {
     Check("MC-012") { p in
       for query in ["base:alloc", "base:allocation:x", "BASE:ALLOCATION"] {
         try p.forBoth([query]) { option, answer in
-          try p.expect(answer.contexts.isEmpty, "no context to \"\(query)\"", "\(answer.contextNames)")
+          try p.expect(answer.contexts.isEmpty, "no context to \"\(query)\"", shown(answer.contextNames))
         }
       }
     },
@@ -75,7 +75,7 @@ extension Suite {
           let session = try p.structured()
           try p.breaking(session) {
             let answer = try session.option(option, p.contextData([query]))
-            try p.expect(answer.contexts.isEmpty, "no context to a query \(what)", "\(answer.contextNames)")
+            try p.expect(answer.contexts.isEmpty, "no context to a query \(what)", shown(answer.contextNames))
             try p.inSync(session)
           }
         }

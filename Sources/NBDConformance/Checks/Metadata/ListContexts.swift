@@ -19,7 +19,7 @@ extension Suite {
     Check("MC-004") { p in
       let all = try p.listed([]).contextNames
       let base = try p.listed(["base:"]).contextNames
-      try p.expect(Set(base).isSubset(of: all), "all of \(base) in the list of everything", "\(all)")
+      try p.expect(Set(base).isSubset(of: all), "all of \(shown(base)) in the list of everything", shown(all))
     },
     Check("MC-005") { p in
       try p.need(p.facts.contexts != nil, "the server has no metadata contexts")
@@ -32,17 +32,17 @@ extension Suite {
       let all = try p.listed([]).contextNames
       try p.need(all.contains("base:allocation"), "the server has no base:allocation")
       let base = try p.listed(["base:"]).contextNames
-      try p.expect(base.contains("base:allocation"), "base:allocation in answer to base:", "\(base)")
+      try p.expect(base.contains("base:allocation"), "base:allocation in answer to base:", shown(base))
     },
     Check("MC-007") { p in
       try p.need(p.facts.hasAllocation, "the server has no base:allocation")
       let names = try p.listed(["base:allocation"]).contextNames
-      try p.expect(names == ["base:allocation"], "base:allocation only", "\(names)")
+      try p.expect(names == ["base:allocation"], "base:allocation only", shown(names))
     },
     Check("MC-044") { p in
       for namespace in ["base:", "qemu:"] {
         let names = try p.listed([namespace]).contextNames
-        try p.expect(names.allSatisfy { $0.hasPrefix(namespace) }, "names that begin with \(namespace)", "\(names)")
+        try p.expect(names.allSatisfy { $0.hasPrefix(namespace) }, "names that begin with \(namespace)", shown(names))
       }
     },
     Check("MC-010") { p in
