@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Prints a table of reports on servers, and compares them with Docs/conformance/expected.tsv, which has a row for each clause that
-is not kept: id, verdict, servers, and why. usage: conformance-verdicts.py KEEP DIRECTORY NAME...
+is not kept: id, verdict, servers, and why; and with the reports in Docs/conformance/reports, so that a check that stops running,
+which is no failure, does not go unseen. usage: conformance-verdicts.py KEEP DIRECTORY NAME...
 
 With KEEP "yes" the reports go to Docs/conformance/reports, with the bytes of what did not pass."""
 
@@ -23,6 +24,23 @@ def expected():
             assert (server, clause) not in rows, f"{clause}: {server} is there twice"
             rows[server, clause] = {verdict.rstrip("?")} | ({"pass or skip"} if verdict.endswith("?") else set())
     return rows
+
+
+def stopped(report, name):
+    """Checks that the kept report has run and this one has not, and the other way round; a line each."""
+    path = ROOT / "reports" / f"{name}.json"
+    if not path.exists():
+        return []
+    before = {check["id"]: check for check in json.loads(path.read_text())["checks"]}
+    after = {check["id"]: check for check in report["checks"]}
+    lines = [f"{name}: {clause} is not there, and has been run before" for clause in sorted(before.keys() - after.keys())]
+    for clause in sorted(before.keys() & after.keys()):
+        was, now = before[clause]["verdict"] == "skip", after[clause]["verdict"] == "skip"
+        if now and not was:
+            lines.append(f"{name}: {clause} is skipped, and has been run before: {after[clause]['found']}")
+        elif was and not now:
+            lines.append(f"{name}: {clause} is run, and has been skipped before: {before[clause]['found']}")
+    return lines
 
 
 def keep(report, name):
@@ -51,6 +69,9 @@ def main():
             was, now = known.get((name, clause), {"pass or skip"}), found.get(clause, "pass or skip")
             if now not in was:
                 differs.append(f"{name}: {clause} is {now}, expected was {' or '.join(sorted(was))}")
+        # The kept reports are made anew where they are to be kept.
+        if not keeps:
+            differs += stopped(report, name)
         counts = "  ".join(f"{count[verdict]:4}" for verdict in VERDICTS)
         print(f"{name:32} {counts} {report['seconds']:7.1f}" + (f"  {len(differs)} not as expected" if differs else ""))
         unexpected += differs
