@@ -98,7 +98,7 @@ import Testing
 }
 
 /// Runs `body` for all of `items` on two threads of our own, as it blocks. All that it complains of.
-private func inParallel<Item: Sendable>(_ items: [Item], _ body: @escaping @Sendable (Item) -> [String]) async -> [String] {
+func inParallel<Item: Sendable>(_ items: [Item], _ body: @escaping @Sendable (Item) -> [String]) async -> [String] {
   let work = Work(items, body)
   await withTaskGroup(of: Void.self) { group in
     for _ in 0..<2 {

@@ -8,6 +8,8 @@ enum StreamEnd: Error, Hashable {
   case ended(after: Int)
   /// Nothing came for as long as is waited; so many of the bytes had come.
   case silent(after: Int)
+  /// The time for all of it is over; so many of the bytes had come.
+  case late(after: Int)
 }
 
 /// A channel with deadlines: so many bytes, now, or why not. It never waits for longer than it was told to, whatever the
@@ -62,7 +64,7 @@ final class ByteStream {
       case .moved(let count): sent += count
       case .broken(let error):
         // What it said before it closed is still there to be read.
-        while !hasEnded, takeIn() {}
+        while !hasEnded, waiting < Self.bound, !deadline.hasPassed, takeIn() {}
         if !hasEnded { breakage = channel.explained(error) }
         hasEnded = true
         return false
@@ -72,9 +74,8 @@ final class ByteStream {
       case .notNow, .shortOfMemory:
         if sent == bytes.count, !channel.hasUnsent { break }
         // What comes may be messages of TLS without end, which are no progress.
-        guard !deadline.hasPassed, poll(Int16(POLLOUT) | (waiting < Self.bound ? Int16(POLLIN) : 0), patience) else {
-          throw .silent(after: sent)
-        }
+        let events = Int16(POLLOUT) | (waiting < Self.bound ? Int16(POLLIN) : 0)
+        guard !deadline.hasPassed, poll(events, patience) else { throw silence(after: sent) }
         if waiting < Self.bound { _ = takeIn() }
       }
     }
@@ -85,8 +86,8 @@ final class ByteStream {
   func receive(_ count: Int) throws(StreamEnd) -> [UInt8] {
     while waiting < count {
       if hasEnded { throw .ended(after: waiting) }
-      guard poll(Int16(POLLIN), patience) else { throw .silent(after: waiting) }
-      if !takeIn(), !hasEnded, deadline.hasPassed { throw .silent(after: waiting) }
+      guard !deadline.hasPassed, poll(Int16(POLLIN), patience) else { throw silence(after: waiting) }
+      _ = takeIn()
     }
     let bytes = Array(buffer[position..<(position + count)])
     position += count
@@ -96,6 +97,8 @@ final class ByteStream {
     }
     return bytes
   }
+
+  private func silence(after count: Int) -> StreamEnd { deadline.hasPassed ? .late(after: count) : .silent(after: count) }
 
   /// The next `count` bytes, or as many as there are before the end or a silence.
   func rest(_ count: Int) -> [UInt8] {

@@ -67,6 +67,9 @@ struct Reply: Hashable {
   }
   var isSuccess: Bool { error == 0 }
 
+  /// Bytes of data, and of payload in chunks.
+  var payloadSize: Int { chunks.reduce(simpleData.count) { $0 + $1.payload.count } }
+
   /// Chunks with content of a read.
   var contents: [Chunk] { chunks.filter { $0.content != nil } }
   /// What each context says.

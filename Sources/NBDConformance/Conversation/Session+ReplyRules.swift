@@ -156,16 +156,18 @@ extension Session {
 
   /// Where errors have offsets: content comes before its error, one error for each content chunk, and zeros behind it.
   private func noteOrder(_ reply: Reply) {
+    // The first tell enough: a reply of many chunks and as many errors would take for ever.
+    var errors: [(index: Int, place: UInt64)] = []
+    for (index, chunk) in reply.chunks.enumerated() where errors.count < 100 {
+      if let place = chunk.error?.offset { errors.append((index, place)) }
+    }
     for (index, chunk) in reply.chunks.enumerated() {
       guard let (offset, length) = chunk.content else { continue }
-      let inside = reply.chunks.enumerated().filter { _, other in
-        other.error?.offset.map { $0 >= offset && $0 - offset < length } ?? false
-      }
+      let inside = errors.filter { $0.place >= offset && $0.place - offset < length }
       book.note(
-        "SR-024", inside.allSatisfy { $0.offset > index }, "content before its error", "an error before its content", in: transcript
-      )
+        "SR-024", inside.allSatisfy { $0.index > index }, "content before its error", "an error before its content", in: transcript)
       book.note("SR-025", inside.count <= 1, "one error in each content chunk", "\(inside.count)", in: transcript)
-      guard chunk.type == .offsetData, let place = inside.compactMap({ $0.element.error?.offset }).min() else { continue }
+      guard chunk.type == .offsetData, let place = inside.map(\.place).min() else { continue }
       let tail = chunk.payload.dropFirst(OffsetData.size + Int(place - offset))
       book.note("SR-026", tail.allSatisfy { $0 == 0 }, "zeros from the error on", "other bytes", in: transcript)
     }

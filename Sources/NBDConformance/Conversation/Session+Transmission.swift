@@ -4,6 +4,8 @@ import NBDProtocol
 extension Session {
   /// Payload of one chunk that is read.
   private static let mostPayload: UInt64 = 72 << 20
+  /// Payload of all requests that are not answered yet, and of replies that were not waited for: more than is ever asked for.
+  private static let mostHeld = 96 << 20
 
   /// A request's header. The number of a command may be any.
   func encodedRequest(_ type: UInt16, _ flags: UInt16, _ cookie: UInt64, _ offset: UInt64, _ length: UInt64) -> [UInt8] {
@@ -72,9 +74,12 @@ extension Session {
   func reply(to cookie: UInt64) throws -> Reply {
     while finished[cookie]?.isEmpty ?? true {
       let (answered, reply) = try nextReply()
+      held += reply.payloadSize
       finished[answered, default: []].append(reply)
     }
-    return finished[cookie]?.removeFirst() ?? Reply()
+    let reply = finished[cookie]?.removeFirst() ?? Reply()
+    held -= reply.payloadSize
+    return reply
   }
 
   /// Reads until any request is answered.
@@ -139,7 +144,11 @@ extension Session {
       log(.received, "\(header.type) of \(header.length) bytes")
       throw Finding(kind: .broken, expected: "a chunk of at most \(Self.mostPayload) bytes", found: "\(header.length) bytes")
     }
-    let payload = try receive(Int(header.length), "the payload of \(header.type)")
+    let payloadSize = Int(header.length)
+    guard held + payloadSize <= Self.mostHeld else {
+      throw Finding(kind: .broken, expected: "replies that end", found: "\(held + payloadSize) bytes of payload and no end")
+    }
+    let payload = try receive(payloadSize, "the payload of \(header.type)")
     let chunk = Chunk(type: header.type, flags: header.flags.rawValue, payload: payload)
     let rest =
       header.form == .extended
@@ -154,6 +163,7 @@ extension Session {
     note(chunk, request, header.form)
     pending[cookie]?[0].reply.form = header.form
     pending[cookie]?[0].reply.chunks.append(chunk)
+    held += payload.count
     guard header.flags.contains(.done), let reply = pending[cookie]?[0].reply else { return nil }
     note(whole: reply, request)
     return (cookie, finish(cookie, reply))
@@ -171,6 +181,7 @@ extension Session {
 
   private func finish(_ cookie: UInt64, _ reply: Reply) -> Reply {
     let request = pending[cookie]?.removeFirst()
+    held -= request?.reply.payloadSize ?? 0
     if pending[cookie]?.isEmpty ?? true { pending[cookie] = nil }
     if let request { note(error: reply, request) }
     return reply

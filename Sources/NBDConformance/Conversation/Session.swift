@@ -13,8 +13,10 @@ package struct Settings: Sendable {
   package var grace = 2000
   /// Connections on which is tried what a server's threads race about.
   package var attempts = 32
-  /// Milliseconds for one check in all.
+  /// Milliseconds for one check in all, and more where ``timeout`` is long.
   package var checkLimit = 30_000
+  /// Milliseconds that a check takes at most: time for a few silences that are none yet.
+  var longest: Int { max(checkLimit, 4 * timeout) }
 
   package init() {}
 }
@@ -48,6 +50,9 @@ final class Session {
   /// Replies that came while another was waited for.
   var finished: [UInt64: [Reply]] = [:]
   var nextCookie: UInt64 = 0x4e42_4400_0000_0001
+  /// Bytes of payload in ``pending`` and ``finished``.
+  var held = 0
+  private var hasLeft = false
 
   init(_ socket: consuming OwnedDescriptor, _ settings: Settings, deadline: Deadline, _ transcript: Transcript, _ book: RuleBook) {
     stream = ByteStream(socket, patience: settings.timeout, deadline: deadline)
@@ -67,7 +72,10 @@ final class Session {
     log(.sent, title, fields ?? [Field("bytes", bytes)])
     do { _ = try stream.send(bytes) } catch {
       log(.event, "the server does not read")
-      throw Finding(kind: .broken, expected: "a server that reads \(title)", found: "it stopped reading for \(settings.timeout) ms")
+      let isLate = if case .late = error { true } else { false }
+      throw Finding(
+        kind: .broken, expected: "a server that reads \(title)",
+        found: isLate ? "it had not when \(timeIsOver)" : "it stopped reading for \(settings.timeout) ms")
     }
   }
 
@@ -78,6 +86,8 @@ final class Session {
     }
     do { return try stream.receive(count) } catch { throw unfinished(error, what) }
   }
+
+  private var timeIsOver: String { "the check's own time, \(settings.longest) ms, was over" }
 
   private func unfinished(_ end: StreamEnd, _ what: String) -> Finding {
     switch end {
@@ -92,12 +102,16 @@ final class Session {
       return Finding(
         kind: .broken, expected: what,
         found: after > 0 ? "\(after) bytes of it and then silence" : "silence for \(settings.timeout) ms")
+    case .late(let after):
+      log(.event, timeIsOver)
+      return Finding(kind: .broken, expected: what, found: "\(after) bytes of it when \(timeIsOver)")
     }
   }
 
   /// Whether nothing comes for a moment. Not whether the connection goes on.
   func isQuiet(_ milliseconds: Int? = nil) -> Bool {
     let isQuiet = !stream.hasMore(within: milliseconds ?? settings.quiet)
+    if stream.hasEnded { hasMetItsEnd = true }
     log(.event, isQuiet ? "nothing comes" : "more bytes come")
     return isQuiet
   }
@@ -128,6 +142,8 @@ final class Session {
 
   /// Goes without a word.
   func leave() {
+    guard !hasLeft else { return }
+    hasLeft = true
     stream.end()
     log(.event, "we close the connection")
   }
