@@ -198,6 +198,8 @@ qemus() {
   configuration "$name-tls-x509" with_image with_certificates started "$name-tls-x509" "$program" -t -e 0 \
     --object "tls-creds-x509,id=t,endpoint=server,dir=$scratch/server,verify-peer=yes" --tls-creds t -f raw disk.img
   configuration "$name-large" large started "$name-large" "$program" -t -e 0 -f qcow2 large.qcow2
+  # One client at a time.
+  configuration "$name-single" with_image started "$name-single" "$program" -t -f raw disk.img
 }
 
 # Options of nbd-server that are no export's.

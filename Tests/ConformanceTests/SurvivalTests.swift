@@ -25,7 +25,8 @@ import Testing
     var hasServerForEachConnection: Bool { false }
     var tcpPort: UInt16? { nil }
     func terminate() -> Bool { false }
-    func takeCrash() -> String? { nil }
+    var isStartedHere: Bool { false }
+    func takeCrash(within milliseconds: Int) -> String? { nil }
     func shutDown() {}
 
     func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {

@@ -44,7 +44,7 @@ extension Catalogue {
     MC-020	server	SHOULD	metadata	Option types: NBD_OPT_SET_META_CONTEXT	SET_META before SR gets ERR_INVALID	OPT(10) without SR: \#
     ERR_INVALID or ERR_UNSUP [HD]	yes	yes
     MC-021	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	Zero queries selects nothing	SR, OPT(10,name,[]): ACK \#
-    only; GO; BLOCK_STATUS: EINVAL [HD]	yes	yes
+    only; GO; BLOCK_STATUS: an error (which is MC-031's question) [HD]	yes	yes
     MC-022	server	MUST	metadata	The base: metadata namespace	"base:" selects nothing in SET_META	SR, OPT(10,name,["base:"]): ACK \#
     only	yes	yes
     MC-023	server	SHOULD	metadata	Metadata querying	Empty leaf in other namespaces selects nothing either	SR, \#
@@ -54,13 +54,13 @@ extension Catalogue {
     MC-025	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	The same query twice selects the context once	SR, \#
     OPT(10,name,["base:allocation"]*2): one reply, not two with one id	yes	yes
     MC-026	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	Each SET_META replaces the former selection	SET \#
-    [base:allocation], SET ["base:"], GO, BLOCK_STATUS: EINVAL [HD]	yes	yes
+    [base:allocation], SET ["base:"], GO, BLOCK_STATUS: an error [HD]	yes	yes
     MC-027	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	A failing SET_META also clears the selection	SET \#
-    [base:allocation] ok; SET malformed -> ERR_INVALID; GO; BLOCK_STATUS: EINVAL [HD]	yes	yes
+    [base:allocation] ok; SET malformed -> ERR_INVALID; GO; BLOCK_STATUS: an error [HD]	yes	yes
     MC-028	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	LIST_META does not disturb the selection	SET \#
     [base:allocation], LIST_META, GO, BLOCK_STATUS ok	yes	partly
     MC-029	server	SHOULD	metadata	Metadata querying	Selection made for one export is not valid for another	SET for A, GO B, \#
-    BLOCK_STATUS: EINVAL (needs two exports or any-name server)	yes	yes
+    BLOCK_STATUS: an error (needs two exports or any-name server)	yes	yes
     MC-030	server	MUST	metadata	Option types: NBD_OPT_SET_META_CONTEXT	Selection also holds when EXPORT_NAME ends haggling	SR, \#
     SET, EXPORT_NAME same name, BLOCK_STATUS ok	yes	partly
     MC-031	server	SHOULD	metadata	Metadata querying	BLOCK_STATUS without a selected context gets EINVAL	GO (with and without SR), \#

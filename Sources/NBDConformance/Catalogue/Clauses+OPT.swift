@@ -90,7 +90,7 @@ extension Catalogue {
     OPT-044	server	MAY	option	Option types: NBD_OPT_INFO and NBD_OPT_GO	Server may send information not asked for and in any \#
     order	OPT(INFO,name,[]): extra types accepted	yes	yes
     OPT-045	server	MUST	option	Option types: NBD_OPT_INFO and NBD_OPT_GO	Server does not disconnect or go out of sync on a long \#
-    request list	OPT(INFO,name,[4..1003] distinct unknown): ACK	yes	yes
+    request list	OPT(INFO,name,[3,4..1003], of which 1000 unknown): ACK	yes	yes
     OPT-046	server	SHOULD	option	Option types: NBD_OPT_INFO and NBD_OPT_GO	Unknown export is reported as ERR_UNKNOWN (0x80000006) \#
     (or TLS_REQD before TLS)	OPT(INFO,random): ERR_UNKNOWN; OPT(GO,random): ERR_UNKNOWN (skip if any name accepted)	yes	yes
     OPT-047	server	SHOULD	option	Option types: NBD_OPT_INFO and NBD_OPT_GO	No REP_INFO before ERR_UNKNOWN	same probe: zero \#
@@ -146,8 +146,8 @@ extension Catalogue {
     OPT(SR),OPT(LIST),OPT(GO,random),OPT(GO,good); READ structured	yes	yes
     OPT-071	server	SHOULD	option	Option types: NBD_OPT_STRUCTURED_REPLY	Extensions depending on SR are not offered before SR	GO \#
     without SR: SEND_DF (bit 7) and bit 12 clear	yes	yes
-    OPT-072	server	MUST	option	Fixed newstyle negotiation	Haggling supports several options in one session	20 x OPT(INFO) then GO \#
-    ok	yes	yes
+    OPT-072	server	MUST	option	Fixed newstyle negotiation	Haggling supports several options in one session	18 x \#
+    OPT(INFO,name,[3]) then GO ok	yes	yes
     OPT-073	server	MAY	option	Termination of the session during option haggling	A server may treat a very long negotiation as \#
     denial of service	200 x OPT(INFO): all answered, or EOF; keep every other probe session below 20 options	yes	yes
     OPT-074	server	SHOULD	option	Option types: NBD_OPT_LIST	LIST may be repeated in one session (it changes no state)	OPT(LIST) \#

@@ -12,10 +12,10 @@ extension Catalogue {
     TX-005	server	MUST	transmission	Transmission flags	FAST_ZERO flag only together with WRITE_ZEROES	bit 11 implies bit 6	yes	yes
     TX-006	server	MUST	transmission	Transmission flags	Undefined flag bits 13..15 and experimental 9, 12 clear unless negotiated	\#
     flags & 0xf200 == 0 (warn)	yes	yes
-    TX-007	server	MUST	transmission	Transmission flags	READ_ONLY export refuses every write	RO export: WRITE, TRIM, ZEROES, WRITE \#
-    FUA, WRITE past end: error, in sync	yes	yes
-    TX-008	server	SHOULD	transmission	Error values	...with EPERM	RO: WRITE 512, TRIM 512, ZEROES 512: error == 1; TRIM or ZEROES \#
-    not advertised: EINVAL passes too	yes	yes
+    TX-007	server	MUST	transmission	Transmission flags	READ_ONLY export refuses every write	RO export: WRITE FUA of what is \#
+    there; on a scratch export TRIM, ZEROES, WRITE past end, too: error, in sync [HD]	yes	yes
+    TX-008	server	SHOULD	transmission	Error values	...with EPERM	RO: WRITE of what is there, and on a scratch export TRIM 512: \#
+    error == 1; TRIM not advertised: EINVAL passes too [HD]	yes	yes
     TX-009	server	MUST	transmission	Request message	Payload of a refused WRITE is consumed	RO or out-of-range WRITE 64 KiB \#
     followed by READ in one segment: READ answered correctly [HD]	write	yes
     TX-010	server	MUST	transmission	Transmission	Cookie is echoed bit for bit	cookies 0, 1, 2^63+1, 2^64-1: echoed on success and \#
@@ -98,8 +98,8 @@ extension Catalogue {
     holes through SEEK_HOLE)	write	partly
     TX-049	server	SHOULD	transmission	Request types: NBD_CMD_WRITE_ZEROES	ZEROES beyond the end gets ENOSPC	\#
     ZEROES(size-512,1024), (2^64-511,1024): 28; nothing changed [HD]	write	yes
-    TX-050	server	SHOULD	transmission	Request types: NBD_CMD_WRITE_ZEROES	ZEROES on read-only gets EPERM	RO: ZEROES: 1; not \#
-    advertised: EINVAL passes too	yes	yes
+    TX-050	server	SHOULD	transmission	Request types: NBD_CMD_WRITE_ZEROES	ZEROES on read-only gets EPERM	RO, scratch: ZEROES: 1; \#
+    not advertised: EINVAL passes too [HD]	write	yes
     TX-051	server	SHOULD	transmission	Request types: NBD_CMD_WRITE_ZEROES	Zero-length ZEROES does not disconnect	ZEROES(0,0): any \#
     reply, in sync	write	yes
     TX-052	server	MUST	transmission	Request types: NBD_CMD_WRITE_ZEROES	Without FAST_ZERO flag ENOTSUP is not returned by a \#
@@ -116,8 +116,8 @@ extension Catalogue {
     warn) [HD]	write	yes
     TX-058	server	SHOULD	transmission	Request types: NBD_CMD_WRITE_ZEROES	FAST_ZERO not advertised: never ENOTSUP	bit 11 clear: \#
     ZEROES flags=0: not 95	write	yes
-    TX-059	server	SHOULD	transmission	Error values	Unknown command gets EINVAL, no payload assumed	types 8, 9, 99, 0xffff with \#
-    length 0 and 512: 22; next READ in sync	yes	yes
+    TX-059	server	SHOULD	transmission	Error values	Unknown command gets EINVAL, no payload assumed	types 9, 99, 0xffff with \#
+    length 0 and 512: 22; next READ in sync; type 8 likewise, with the export's size as offset, where bit 9 is clear [HD]	yes	yes
     TX-060	server	SHOULD	transmission	Error values	Unknown command flag gets EINVAL	READ/FLUSH/WRITE/TRIM/ZEROES/CACHE with bits \#
     5,6,15: 22; WRITE payload consumed [HD]	write	yes
     TX-061	server	SHOULD	transmission	Error values	Flag not applicable to the command gets EINVAL	READ+NO_HOLE, READ+REQ_ONE, \#
@@ -138,7 +138,7 @@ extension Catalogue {
     TX-069	server	MUST	transmission	Terminating the transmission phase	Server does not disconnect on its own outside the listed \#
     cases	idle connection 5 s then READ ok; error replies never followed by EOF for legal requests	yes	partly
     TX-070	server	MUST	transmission	Transmission flags	CAN_MULTI_CONN: effect of FLUSH/FUA visible on all connections	A: \#
-    WRITE+FLUSH; B (already open): READ sees it; A: WRITE FUA; B READ	write	yes
+    WRITE+FLUSH; B (already open): READ sees it; A: WRITE FUA; B READ; skip where a second client is not greeted	write	yes
     TX-071	server	MAY	transmission	Transmission flags	Without CAN_MULTI_CONN nothing is promised; second connection may be \#
     refused	two connections: record	yes	partly
     TX-072	server	MUST	transmission	Request types: NBD_CMD_READ	Read failing after a success header forces a hard disconnect	\#
@@ -147,7 +147,7 @@ extension Catalogue {
     is not written partially beyond what was received	WRITE header 64 KiB + 1000 bytes, close; new connection: export readable	\#
     write	partly
     TX-074	server	SHOULD	transmission	(experimental) extension-resize	RESIZE: advertised only by bit 9; otherwise EINVAL	bit 9 \#
-    clear: REQ(8,off=size): 22. bit 9 set: skip (changes export)	yes	partly
+    clear: REQ(8,off=size): 22 [HD]. bit 9 set: skip (changes export)	yes	partly
     TX-075	server	SHOULD	transmission	(experimental) extension-resize	RESIZE success makes the new size usable; failure \#
     EPERM/EIO/ENOSPC/ESHUTDOWN	only with bit 9 and scratch export: REQ(8,off=newsize), READ at new end	write	partly
     TX-076	client	MUST	transmission	Request message	Client request header is 28 bytes, magic 25609513, big-endian	scripted server \#

@@ -6,12 +6,17 @@ package struct Check: Sendable {
   let isObserved: Bool
   /// What it sends may kill a server, so that it comes last.
   let isRisky: Bool
+  /// It tries to change an export that says it is read-only, which no other check does that writes.
+  let triesReadOnly: Bool
 
   /// A check whose body throws what it finds.
-  init(_ id: String, isRisky: Bool = false, _ body: @escaping @Sendable (Probe) throws -> Void) {
+  init(
+    _ id: String, isRisky: Bool = false, triesReadOnly: Bool = false, _ body: @escaping @Sendable (Probe) throws -> Void
+  ) {
     self.id = id
     self.body = body
     self.isRisky = isRisky
+    self.triesReadOnly = triesReadOnly
     isObserved = false
   }
 
@@ -20,6 +25,7 @@ package struct Check: Sendable {
     self.body = body
     isObserved = true
     isRisky = false
+    triesReadOnly = false
   }
 
   /// A check of a rule that every message of the run has to keep. `body` makes sure that there is one.

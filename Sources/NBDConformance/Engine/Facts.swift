@@ -30,6 +30,12 @@ struct Facts {
   var usesTLS = false
   /// Why there is no way into the transmission phase.
   var obstacle: String?
+  /// `NBD_OPT_EXPORT_NAME` is refused, as a client cannot learn of block sizes there.
+  var refusesExportName = false
+  /// A second client is greeted while a first is there.
+  var greetsCompanions = false
+  /// The export may be written to, as its owner has said: no finding, but what checks have to know.
+  var isScratch = false
 
   /// The least block in bytes; no more than the specification allows, whatever the server says.
   var minimum: UInt64 { UInt64(min(65536, max(1, blocks?.minimum ?? 1))) }

@@ -9,11 +9,21 @@ final class Probe {
   let book: RuleBook
   let transcript = Transcript()
   let deadline: Deadline
+  /// When half of the check's time is gone, and no more attempts are begun.
+  private let halfTime: Deadline
   /// The check has ended the server, so that it is to be started again.
   var restartsServer = false
   private(set) var sessions: [Session] = []
+  private var keepsSessions = false
+  private var hasMetAnEnd = false
 
-  func releaseSessions() { sessions = [] }
+  /// The server has ended a connection of the check.
+  var hasMetItsEnd: Bool { hasMetAnEnd || sessions.contains { $0.hasMetItsEnd } }
+
+  func releaseSessions() {
+    hasMetAnEnd = hasMetItsEnd
+    sessions = []
+  }
 
   init(_ clause: Clause, _ target: any Target, _ settings: Settings, _ facts: Facts, _ book: RuleBook) {
     self.clause = clause
@@ -21,7 +31,8 @@ final class Probe {
     self.settings = settings
     self.facts = facts
     self.book = book
-    deadline = .after(milliseconds: settings.checkLimit)
+    deadline = .after(milliseconds: settings.longest)
+    halfTime = .after(milliseconds: settings.longest / 2)
   }
 
   // MARK: What was found
@@ -69,10 +80,28 @@ final class Probe {
     return true
   }
 
+  /// Runs `body`, in which the server should not hang up: where it does, that is as bad as the clause's level says.
+  func staying(_ session: Session, _ body: () throws -> Void) throws {
+    do { try body() } catch let finding as Finding where finding.kind == .broken && session.hasMetItsEnd {
+      throw Finding(kind: .missed, expected: finding.expected, found: finding.found)
+    }
+  }
+
   // MARK: Connections
 
-  /// A connection on which nothing was said.
+  /// From here on, connections stay open when another is made. Otherwise there is one at a time, as some servers serve only one.
+  func keepSessions() { keepsSessions = true }
+
+  /// The same, for a check that says something on several connections in turn.
+  func needCompanions() throws {
+    try need(!target.hasServerForEachConnection, "each connection has a server of its own")
+    try need(facts.greetsCompanions, "the server serves one client at a time")
+    keepSessions()
+  }
+
+  /// A connection on which nothing was said. Those before it are closed, but for ``keepSessions()``.
   func connect() throws -> Session {
+    if !keepsSessions { closeAll() }
     let socket: OwnedDescriptor
     do {
       socket = try target.connect(deadline: min(deadline, .after(milliseconds: settings.timeout)))
@@ -191,12 +220,14 @@ final class Probe {
   }
 
   /// Runs `body` again and again, on connections of its own, until it finds something: for what a server's threads race about,
-  /// which shows on one connection in a few. Only the last attempt is kept in the transcript.
+  /// which shows on one connection in a few. Only the last attempt is kept in the transcript. A server that is slow, or far away,
+  /// is tried less often: no attempt but the first is begun when half of the check's time is gone.
   ///
   /// - Parameter factor: how many times as often as usual, for what shows on one in many.
   func repeatedly(_ factor: Int = 1, _ body: (_ attempt: Int) throws -> Void) throws {
     for attempt in 0..<(settings.attempts * factor) {
       if attempt > 0 {
+        guard !halfTime.hasPassed else { return transcript.add(0, .event, "that is enough: half of the check's time is gone") }
         closeAll()
         transcript.startOver()
       }
@@ -227,7 +258,7 @@ final class Probe {
 
   /// The server answers the next option as it should.
   func inSync(_ session: Session) throws {
-    let answer = try session.option(.info, information())
+    let answer = try session.option(.info, information([3]))
     if facts.hasGo, facts.obstacle == nil, !answer.isAcknowledged, answer.final != .blockSizeRequired {
       throw broken("NBD_REP_ACK to the next NBD_OPT_INFO", answer.summary)
     }

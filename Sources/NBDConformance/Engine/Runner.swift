@@ -38,7 +38,8 @@ package final class Runner {
   package func run(_ checks: [Check], progress: (Int, Check) -> Void = { _, _ in }) throws -> [Result] {
     let survey = Survey(target, settings, exportName: exportName)
     facts = try survey.run()
-    _ = target.takeCrash()
+    facts.isScratch = writes
+    _ = target.takeCrash(within: Self.endLimit)
     var results: [String: Result] = [:]
     let order = checks.filter { !$0.isRisky } + checks.filter(\.isRisky)
     for (index, check) in order.enumerated() {
@@ -57,7 +58,7 @@ package final class Runner {
       result.found = "the server stopped accepting connections after \(dead)"
       return result
     }
-    if let reason = reasonToSkip(clause) {
+    if let reason = reasonToSkip(check, clause) {
       result.verdict = .skip
       result.found = reason
       return result
@@ -69,22 +70,26 @@ package final class Runner {
     } catch {
       apply(Finding(kind: .broken, expected: "a check that can be made", found: "\(error)"), clause, to: &result)
     }
-    let metItsEnd = probe.sessions.contains { $0.hasMetItsEnd } || result.verdict == .fail
+    let metItsEnd = probe.hasMetItsEnd || result.verdict == .fail
     probe.closeAll()
-    if probe.restartsServer {
-      target.shutDown()
-      _ = target.takeCrash()
+    if probe.restartsServer { startAgain() }
+    noteCrash(check, &result, probe.transcript, within: metItsEnd ? Self.endLimit : 0)
+    if metItsEnd {
+      lookForLife(check, &result, probe.transcript)
+      noteCrash(check, &result, probe.transcript, within: 0)
     }
-    if metItsEnd { lookForLife(check, &result, probe.transcript) }
     result.conversation = probe.transcript.lines
     result.seconds = Double(MonotonicClock.now - start) / 1e9
     return result
   }
 
-  private func reasonToSkip(_ clause: Clause) -> String? {
+  /// Milliseconds from the end of a connection to that of the process.
+  private static let endLimit = 100
+
+  private func reasonToSkip(_ check: Check, _ clause: Clause) -> String? {
     guard clause.needsWriting else { return nil }
     if !writes { return "needs --write and a scratch export" }
-    return facts.isReadOnly ? "the export is read-only" : nil
+    return facts.isReadOnly && !check.triesReadOnly ? "the export is read-only" : nil
   }
 
   private func apply(_ finding: Finding, _ clause: Clause, to result: inout Result) {
@@ -99,25 +104,43 @@ package final class Runner {
     }
   }
 
-  /// After a connection that ended: the server is there for another.
+  /// Asked after each check, so that the next is not blamed.
+  private func noteCrash(_ check: Check, _ result: inout Result, _ transcript: Transcript, within milliseconds: Int) {
+    guard let crash = target.takeCrash(within: milliseconds) else { return }
+    transcript.add(0, .event, "the server \(crash)")
+    result.verdict = .fail
+    result.expected = result.expected.isEmpty ? "a server that goes on" : result.expected
+    result.found = "the server \(crash) after \(check.id)"
+  }
+
+  /// After a connection that ended: the server is there for another. One that was started here and hangs is started again.
   private func lookForLife(_ check: Check, _ result: inout Result, _ transcript: Transcript) {
-    if let crash = target.takeCrash() {
-      transcript.add(0, .event, "the server \(crash)")
-      result.verdict = .fail
-      result.expected = result.expected.isEmpty ? "a server that goes on" : result.expected
-      result.found = "the server \(crash) after \(check.id)"
+    guard let silence = reasonOfSilence() else { return }
+    transcript.add(0, .event, "the server does not greet another client: \(silence)")
+    result.verdict = .fail
+    result.expected = "a server that goes on"
+    result.found = "the server stopped accepting connections after \(check.id)"
+    if target.isStartedHere {
+      startAgain()
+      if reasonOfSilence() == nil { return result.found += ", and was started again" }
     }
+    dead = check.id
+  }
+
+  /// Why a new client is not greeted; nil where it is.
+  private func reasonOfSilence() -> String? {
     do {
       let socket = try target.connect(deadline: .after(milliseconds: settings.timeout))
       let stream = ByteStream(socket, patience: settings.timeout, deadline: .after(milliseconds: settings.timeout * 2))
       _ = try stream.receive(8)
-    } catch {
-      transcript.add(0, .event, "the server does not greet another client: \(error)")
-      result.verdict = .fail
-      result.expected = "a server that goes on"
-      result.found = "the server stopped accepting connections after \(check.id)"
-      dead = check.id
-    }
+      return nil
+    } catch { return "\(error)" }
+  }
+
+  /// Ends the server where it was started here; the next connection starts another. How this one ends is our doing.
+  private func startAgain() {
+    target.shutDown()
+    _ = target.takeCrash(within: 0)
   }
 
   /// The verdict of a rule that every message has to keep.

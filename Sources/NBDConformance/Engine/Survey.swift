@@ -5,21 +5,28 @@ final class Survey {
   let target: any Target
   let settings: Settings
   private var facts = Facts()
+  /// Milliseconds that a second client's greeting is waited for.
+  private let welcome: Int
+  private var isUnknown = false
 
   init(_ target: any Target, _ settings: Settings, exportName: [UInt8]) {
     self.target = target
+    welcome = settings.timeout
     var patient = settings
     patient.timeout *= 3
     self.settings = patient
     facts.exportName = exportName
   }
 
-  /// Throws ``NBDError`` where no connection can be made at all, and where TLS was asked for and cannot be had.
+  /// Throws ``NBDError`` where no connection can be made at all, where TLS was asked for and cannot be had, and where the server
+  /// has no export of that name.
   func run() throws -> Facts {
     do {
       let socket = try target.connect(deadline: .after(milliseconds: max(settings.timeout, 5000)))
       _ = socket.rawValue
     }
+    // One that leaves with its last client does so now.
+    _ = target.takeCrash(within: 500)
     step("the greeting") { [self] probe in try greet(probe) }
     if facts.isOldstyle || facts.obstacle == nil && facts.handshakeFlags & 1 == 0 { try goWithoutTLS() }
     guard !facts.isOldstyle, facts.obstacle == nil else { return facts }
@@ -46,12 +53,14 @@ final class Survey {
     for form in [ReplyForm.simple, .structured, .extended] {
       step(form.name) { [self] probe in try enter(probe, form) }
     }
+    if isUnknown, facts.flags.isEmpty { throw unknownExport }
     if facts.flags.isEmpty, facts.obstacle == nil { facts.obstacle = "no way into the transmission phase was found" }
     step("another name") { [self] probe in
       guard facts.hasGo else { return }
-      let answer = try probe.haggling().option(.info, probe.information(name: Probe.strangeName))
+      let answer = try probe.haggling().option(.info, probe.information([3], name: Probe.strangeName))
       facts.acceptsAnyName = answer.isAcknowledged
     }
+    step("NBD_OPT_EXPORT_NAME") { [self] probe in try lookForInsistence(probe) }
     step("contexts") { [self] probe in
       guard facts.flags[.structured] != nil else { return }
       let session = try probe.haggling()
@@ -62,6 +71,12 @@ final class Survey {
       } else if answer.final != .unsupported {
         facts.contexts = []
       }
+    }
+    step("a second client") { [self] probe in
+      guard !target.hasServerForEachConnection else { return }
+      _ = try probe.transmission()
+      probe.keepSessions()
+      facts.greetsCompanions = try probe.connect().stream.hasMore(within: welcome)
     }
     return facts
   }
@@ -137,6 +152,7 @@ final class Survey {
       facts.size = export.size
       facts.flags[form] = export.flags
     } else if form == .simple {
+      isUnknown = answer.final == .unknownExport
       facts.obstacle =
         "the server answered NBD_OPT_GO with \(answer.summary)" + (answer.text.isEmpty ? "" : ": \(printable(answer.text))")
     }
@@ -150,5 +166,23 @@ final class Survey {
     guard let export = ExportNameReply(reply.span.bytes) else { return }
     facts.size = export.size
     facts.flags[session.form] = export.flags.rawValue
+  }
+
+  /// Whether a server that wants to be asked for block sizes takes a client that cannot ask.
+  private func lookForInsistence(_ probe: Probe) throws {
+    guard facts.hasGo else { return }
+    guard try probe.haggling().option(.info, probe.information()).final == .blockSizeRequired else { return }
+    let session = try probe.haggling()
+    try session.sendOption(.exportName, facts.exportName)
+    facts.refusesExportName = session.end(ExportNameReply.encodedSize).bytes.count < ExportNameReply.encodedSize
+  }
+
+  /// The server does not have the export, and what it has.
+  private var unknownExport: NBDError {
+    let names = (facts.servers ?? []).map { shown($0.name) }
+    let listed = names.prefix(20).joined(separator: ", ") + (names.count > 20 ? ", ... (\(names.count))" : "")
+    let text = "there is no export \(shown(facts.exportName))"
+    let rest = names.isEmpty ? ", and none is listed" : "; it has \(listed)"
+    return .refused(option: .go, reply: .unknownExport, message: text + rest)
   }
 }

@@ -35,9 +35,9 @@ struct ConformanceCommand: ParsableCommand {
       """,
     discussion: """
       Without --write nothing on the export is changed. A server given as
-      [ CMD ] is started, and started again when it dies. With an nbds URI or an
-      option about TLS the checks run inside TLS, but for those about what comes
-      before it, which name the export in the clear.
+      [ CMD ] is started, and started again when it dies or hangs. With an nbds
+      URI or an option about TLS the checks run inside TLS, but for those about
+      what comes before it, which name the export in the clear.
 
       EXAMPLES:
         nbdmount conformance nbd://server.example/disk

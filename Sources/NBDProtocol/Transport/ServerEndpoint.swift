@@ -166,7 +166,8 @@ public final class ServerEndpoint: Sendable {
   /// before it counts as ended.
   public var processEnding: String? { processEnding(by: .after(milliseconds: 100)) }
 
-  private func processEnding(by deadline: Deadline) -> String? {
+  /// The same; `nil` if it still runs at `deadline`.
+  package func processEnding(by deadline: Deadline) -> String? {
     state.withLock { $0.command?.ending(by: deadline) ?? $0.activation?.child.ending(by: deadline) }
   }
 

@@ -7,7 +7,7 @@ final class ModelConnection {
   let server: ModelServer
   let socket: Int32
   var offer: Offer { server.offer }
-  var disk: ModelDisk { server.disk }
+  let disk: ModelDisk
   var violation: Violation? { server.violation }
 
   var clientFlags: UInt32 = 0
@@ -36,6 +36,7 @@ final class ModelConnection {
   init(_ server: ModelServer, _ socket: Int32) {
     self.server = server
     self.socket = socket
+    disk = server.offer.isCommand ? ModelDisk(size: server.offer.size) : server.disk
   }
 
   func makes(_ mistake: Violation.Mistake) -> Bool { violation?.mistakes.contains(mistake) ?? false }
@@ -49,6 +50,7 @@ final class ModelConnection {
       return
     }
     var position = 0
+    if offer.delay > 0 { usleep(offer.delay) }
     while position < bytes.count, isOpen {
       let count = bytes.withUnsafeBytes { Glibc.send(socket, $0.baseAddress! + position, $0.count - position, Int32(MSG_NOSIGNAL)) }
       if count <= 0 { isOpen = false } else { position += count }
@@ -121,6 +123,9 @@ final class ModelConnection {
     if makes(.cutsTLSOffAtAbort), requests.isEmpty, history.last == Opt.abort { return }
     tls?.end()
   }
+
+  /// Says nothing until the client has gone.
+  func listen() { while receive(1) != nil {} }
 
   /// Whether the client says something, or goes, within `milliseconds`.
   func hears(_ milliseconds: Int32) -> Bool {

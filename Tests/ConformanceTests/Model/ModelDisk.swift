@@ -41,13 +41,16 @@ final class ModelDisk: Sendable {
     }
   }
 
+  /// All that is there, for comparison.
+  var contents: [UInt64: [UInt8]] { pages.withLock { $0 } }
+
   /// Whole pages go; parts of pages are zeroed.
   func zero(_ offset: UInt64, _ length: UInt64) {
     let end = offset + length
     pages.withLock { pages in
-      for page in Array(pages.keys) where page * Self.page < end && (page + 1) * Self.page > offset {
+      for page in Array(pages.keys) where page * Self.page < end && page >= offset / Self.page {
         let start = max(offset, page * Self.page) - page * Self.page
-        let stop = min(end, (page + 1) * Self.page) - page * Self.page
+        let stop = min(end - page * Self.page, Self.page)
         if stop - start == Self.page {
           pages[page] = nil
         } else {
@@ -63,9 +66,9 @@ final class ModelDisk: Sendable {
       let end = offset + length
       // By the pages that are there, and not by those that are not: there may be many.
       var edges: [(start: UInt64, stop: UInt64)] = []
-      for page in pages.keys.sorted() where page * Self.page < end && (page + 1) * Self.page > offset {
+      for page in pages.keys.sorted() where page * Self.page < end && page >= offset / Self.page {
         let start = max(offset, page * Self.page)
-        let stop = min(end, (page + 1) * Self.page)
+        let stop = page * Self.page + min(end - page * Self.page, Self.page)
         if let last = edges.last, last.stop == start { edges[edges.count - 1].stop = stop } else { edges.append((start, stop)) }
       }
       var runs: [(UInt64, Bool)] = []

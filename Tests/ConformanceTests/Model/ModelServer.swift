@@ -16,6 +16,12 @@ final class ModelServer: Target, @unchecked Sendable {
   struct State {
     var isDead = false
     var isEnding = false
+    /// New clients are taken, and hear nothing.
+    var isHung = false
+    /// How the process ended, as it is told once.
+    var crash: String?
+    /// The client that is served, of a server that serves one at a time.
+    var served: Int32?
     var open: Set<Int32> = []
     /// Connections that are in the transmission phase, by their sockets.
     var serving: Set<Int32> = []
@@ -30,12 +36,13 @@ final class ModelServer: Target, @unchecked Sendable {
   }
 
   var name: String { "model server" }
-  var hasServerForEachConnection: Bool { false }
+  var hasServerForEachConnection: Bool { offer.isCommand }
+  var isStartedHere: Bool { true }
   var tcpPort: UInt16? { offer.tcpPort }
   var tls: TLSCredentials? { offer.isAskedForTLS ? ModelTLS.credentials : nil }
 
   func connect(deadline: Deadline) throws(NBDError) -> OwnedDescriptor {
-    if violation?.mistakes.contains(.servesOne) ?? false {
+    if offer.isCommand || violation?.mistakes.contains(.servesOne) ?? false {
       state.withLock { for socket in $0.open { shutdown(socket, Int32(SHUT_RDWR)) } }
     }
     var ends: [Int32] = [-1, -1]
@@ -54,14 +61,27 @@ final class ModelServer: Target, @unchecked Sendable {
     }
     _ = fcntl(theirs, F_SETFL, O_NONBLOCK)
     try POSIXThread.startDetached("a model connection") { [self] in
-      ModelConnection(self, ours).run()
+      let connection = ModelConnection(self, ours)
+      while !isTurn(of: ours) { usleep(200) }
+      if state.withLock({ $0.isHung }) { connection.listen() } else { connection.run() }
       state.withLock {
+        if $0.served == ours { $0.served = nil }
         $0.serving.remove(ours)
         $0.open.remove(ours)
         close(ours)
       }
     }
     return OwnedDescriptor(theirs)
+  }
+
+  /// Whether that client is served now. One at a time, unless the server hangs.
+  private func isTurn(of socket: Int32) -> Bool {
+    guard offer.servesOneAtATime else { return true }
+    return state.withLock {
+      guard $0.served == nil else { return false }
+      $0.served = socket
+      return true
+    }
   }
 
   /// Takes no connection any more, and ends all that there are.
@@ -80,6 +100,12 @@ final class ModelServer: Target, @unchecked Sendable {
     }
   }
 
+  /// Serves nobody any more until it is started again, and goes on taking clients.
+  func hang() { state.withLock { $0.isHung = true } }
+
+  /// The process has ended so, which shows by itself only.
+  func crash(_ ending: String) { state.withLock { $0.crash = ending } }
+
   func terminate() -> Bool {
     state.withLock {
       $0.isEnding = true
@@ -88,7 +114,18 @@ final class ModelServer: Target, @unchecked Sendable {
     return true
   }
 
-  func takeCrash() -> String? { nil }
+  func takeCrash(within milliseconds: Int) -> String? {
+    state.withLock { state in
+      defer { state.crash = nil }
+      return state.crash
+    }
+  }
+
   /// As if started again.
-  func shutDown() { state.withLock { $0.isEnding = false } }
+  func shutDown() {
+    state.withLock {
+      $0.isEnding = false
+      $0.isHung = false
+    }
+  }
 }

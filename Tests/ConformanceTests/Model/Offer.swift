@@ -20,6 +20,12 @@ struct Offer: Sendable {
   /// Reads of these 512 bytes fail.
   var badSector: UInt64?
   var tcpPort: UInt16?
+  /// Other clients wait until the one that is there has gone.
+  var servesOneAtATime = false
+  /// Each connection has a server and a disk of its own, and ends the one before.
+  var isCommand = false
+  /// Microseconds before anything that is said, as over a distance.
+  var delay: UInt32 = 0
   /// Checks that are run against it; all where nil.
   var only: [String]?
 }
@@ -29,6 +35,7 @@ extension Offer {
     "full": full, "plain": plain, "read-only": readOnly, "blocks": blocks, "oldstyle": oldstyle, "forced TLS": forcedTLS,
     "selective TLS": selectiveTLS, "inside TLS": insideTLS, "inside selective TLS": insideSelectiveTLS,
     "insisting": insisting, "TCP": tcp, "resizing": resizing, "huge": huge, "bad sector": badSector,
+    "one at a time": oneAtATime, "command": command, "largest": largest,
   ]
 
   static let full = Offer()
@@ -53,7 +60,15 @@ extension Offer {
 
   static let insideSelectiveTLS = Offer(exports: ["disk", "secret"], tls: .selective, isAskedForTLS: true)
 
-  static let insisting = Offer(insistsOnBlocks: true, only: ["OPT-034", "OPT-063"])
+  /// Its maximum is why it insists.
+  static let insisting = Offer(blocks: [1, 4096, 1 << 20], insistsOnBlocks: true)
+
+  static let oneAtATime = Offer(servesOneAtATime: true)
+
+  static let command = Offer(isCommand: true)
+
+  /// No number of 64 bits is beyond its end.
+  static let largest = Offer(size: .max)
 
   static let tcp = Offer(tcpPort: 10809, only: ["HS-012", "HS-015"])
 

@@ -49,7 +49,7 @@ extension Violation {
     Violation(
       id: "HS-015", offer: "TCP",
       request: { c, _ in
-        if c.requests.count > 2 { usleep(35_000) }
+        if c.requests.count > 2 { usleep(60_000) }
         return false
       }),
     Violation(id: "HS-016", mistakes: [.trustsSegmentsOfOptions]),

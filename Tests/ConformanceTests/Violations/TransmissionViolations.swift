@@ -27,7 +27,7 @@ extension Violation {
     .failing("TX-004", with: 22) { c, r in c.isStructured && c.requests.count == 1 && r.isRead(0, 65536) && r.flags == Flag.df },
     Violation(id: "TX-005", offer: "plain", flags: { _, flags in flags | 1 << 11 }),
     Violation(id: "TX-006", flags: { _, flags in flags | 1 << 13 }),
-    .failing("TX-074", with: 0) { c, r in r.type == 8 && r.offset == c.offer.size },
+    .failing("TX-074", with: 0) { c, r in r.type == 8 && r.offset == c.offer.size && c.requests.count == 1 },
     .failing("TX-075", offer: "resizing", with: 22) { _, r in r.type == 8 },
     Violation(id: "EH-020", flags: { c, flags in c.isStructured && c.history.last == Opt.go ? flags | 1 << 12 : flags }),
 

@@ -5,6 +5,7 @@ extension Suite {
   static let clientFlags: [Check] = [
     Check("HS-006") { p in
       try p.need(p.facts.handshakeFlags & 3 == 3, "the server does not offer NBD_FLAG_NO_ZEROES")
+      try p.needExportName()
       let session = try p.haggling(flags: 1)
       try session.sendOption(.exportName, p.facts.exportName)
       let reply = session.stream.rest(134)
@@ -60,6 +61,7 @@ extension Suite {
   static let handshakeRobustness: [Check] = [
     Check("HS-015") { p in
       try p.need(p.target.tcpPort != nil, "the connection is not TCP")
+      let distance = try p.roundTrip()
       let session = try p.transmission()
       try p.need(size: p.facts.unit)
       var times: [UInt64] = []
@@ -69,7 +71,9 @@ extension Suite {
         times.append(MonotonicClock.now - start)
       }
       let median = times.sorted()[times.count / 2]
-      try p.expect(median < 30_000_000, "replies without the stalls of Nagle's algorithm", "a median of \(median / 1_000_000) ms")
+      try p.expect(
+        median < distance + 30_000_000, "replies without the stalls of Nagle's algorithm",
+        "a median of \(median / 1_000_000) ms, where a greeting takes \(distance / 1_000_000) ms")
     },
     Check("HS-016") { p in
       let whole = try p.greeted()
@@ -107,10 +111,28 @@ extension Suite {
 }
 
 extension Probe {
+  /// Nanoseconds from the beginning of a connection to the server's first byte, which nothing holds back: the least of three.
+  fileprivate func roundTrip() throws -> UInt64 {
+    var least = UInt64.max
+    for _ in 0..<3 {
+      let session = try connect()
+      let start = MonotonicClock.now
+      _ = try session.receive(1, "the greeting")
+      least = min(least, MonotonicClock.now - start)
+    }
+    return least
+  }
+
+  /// A server that insists on block sizes may refuse who cannot ask for them.
+  func needExportName() throws {
+    try need(!facts.refusesExportName, "the server insists on block sizes, and refuses NBD_OPT_EXPORT_NAME, as it may")
+  }
+
   /// The answer to `NBD_OPT_EXPORT_NAME`.
   func exportName(_ session: Session, _ name: [UInt8]? = nil, isPadded: Bool) throws -> (
     size: UInt64, flags: UInt16, padding: [UInt8]
   ) {
+    try needExportName()
     try session.sendOption(.exportName, name ?? facts.exportName)
     let reply = try session.receive(10, "size and flags in answer to NBD_OPT_EXPORT_NAME")
     let padding = isPadded ? try session.receive(124, "124 bytes behind size and flags") : []

@@ -49,8 +49,10 @@ extension Suite {
     },
     Check("MC-041") { p in
       let session = try p.allocation()
-      _ = try session.request(.blockStatus, 0, 0)
-      try p.stillReads(session)
+      try p.staying(session) {
+        _ = try session.request(.blockStatus, 0, 0)
+        try p.stillReads(session)
+      }
     },
     Check("MC-051") { p in
       try p.need(.sendFUA, "NBD_CMD_FLAG_FUA")
@@ -89,7 +91,7 @@ extension Suite {
       let reply = try session.request(.blockStatus, 0, min(p.facts.size / p.facts.minimum * p.facts.minimum, 1 << 26))
       var offset: UInt64 = 0
       for extent in reply.statuses.first?.extents ?? [] {
-        if extent.status & 1 == 0, offset + p.facts.unit <= p.facts.size, extent.length >= p.facts.unit {
+        if extent.status & 1 == 0, p.facts.size - offset >= p.facts.unit, extent.length >= p.facts.unit {
           let written = try session.request(.write, offset, p.facts.unit, payload: Probe.pattern(Int(p.facts.unit)))
           return try p.expect(written.error != 28, "no NBD_ENOSPC where NBD_STATE_HOLE is clear", written.summary)
         }

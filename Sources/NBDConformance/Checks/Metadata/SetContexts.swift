@@ -36,7 +36,7 @@ extension Suite {
       let answer = try session.option(.setMetaContext, p.contextData(Array(all.prefix(16))))
       let ids = answer.contexts.map(\.id)
       try p.expect(Set(ids).count == ids.count, "a number of its own for each context", "\(ids)")
-      try p.expect(Set(answer.contextNames).isSubset(of: all), "contexts that were asked for", "\(answer.contextNames)")
+      try p.expect(Set(answer.contextNames).isSubset(of: all), "contexts that were asked for", shown(answer.contextNames))
     },
     Check("MC-025") { p in
       try p.need(p.facts.hasAllocation, "the server has no base:allocation")
@@ -108,7 +108,7 @@ extension Suite {
       let session = try p.structured()
       let chosen = try p.acknowledged(session, .setMetaContext, p.contextData([Self.allocationName, "qemu:allocation-depth"]))
         .contextNames
-      try p.expect(Set(chosen).isSubset(of: all), "contexts of the list \(all)", "\(chosen)")
+      try p.expect(Set(chosen).isSubset(of: all), "contexts of the list \(shown(all))", shown(chosen))
     },
   ]
 }
@@ -134,7 +134,8 @@ extension Probe {
     try go(session)
     try breaking(session) {
       let reply = try session.request(.blockStatus, 0, facts.unit)
-      try expect(reply.error == 22, "NBD_EINVAL, as no context is selected", reply.summary)
+      // Which error is MC-031's question.
+      try expect(!reply.isSuccess, "an error, as no context is selected", reply.summary)
     }
   }
 }

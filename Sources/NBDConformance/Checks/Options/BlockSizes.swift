@@ -109,22 +109,26 @@ extension Suite {
       let length = UInt64(blocks.maximum) + p.facts.minimum
       try p.need(size: length)
       let session = try p.transmission()
-      let reply = try session.request(.write, 0, length, payload: Probe.pattern(Int(length), 7))
-      _ = reply
-      try p.stillReads(session)
+      try p.staying(session) {
+        _ = try session.request(.write, 0, length, payload: Probe.pattern(Int(length), 7))
+        try p.stillReads(session)
+      }
     },
     Check("SZ-013") { p in
       let length = min(p.facts.size, 2 * p.facts.maximum, UInt64(UInt32.max)) / p.facts.unit * p.facts.unit
       try p.need(
         p.facts.has(.sendTrim) || p.facts.has(.sendWriteZeroes), "neither NBD_CMD_TRIM nor NBD_CMD_WRITE_ZEROES is advertised")
       let session = try p.transmission()
-      for (command, flag) in [(Command.writeZeroes, TransmissionFlags.sendWriteZeroes), (.trim, .sendTrim)] where p.facts.has(flag)
-      {
-        let reply = try session.request(command, 0, length)
-        try p.expect(
-          [0, 75, 22].contains(reply.error), "success, NBD_EOVERFLOW or NBD_EINVAL to \(command) of \(length) bytes", reply.summary)
+      let commands: [(Command, TransmissionFlags)] = [(.writeZeroes, .sendWriteZeroes), (.trim, .sendTrim)]
+      try p.staying(session) {
+        for (command, flag) in commands where p.facts.has(flag) {
+          let reply = try session.request(command, 0, length)
+          try p.expect(
+            [0, 75, 22].contains(reply.error), "success, NBD_EOVERFLOW or NBD_EINVAL to \(command) of \(length) bytes",
+            reply.summary)
+        }
+        try p.stillReads(session)
       }
-      try p.stillReads(session)
     },
     .observed("SZ-014") { p in
       let blocks = try p.advertised()

@@ -43,6 +43,7 @@ extension Suite {
     },
     Check("OPT-030") { p in
       try p.need(p.facts.hasGo, "the server does not know NBD_OPT_INFO")
+      try p.needExportName()
       let session = try p.haggling()
       try session.sendOption(.exportName, p.facts.exportName)
       let reply = session.stream.rest(10)

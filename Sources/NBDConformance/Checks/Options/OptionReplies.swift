@@ -76,8 +76,10 @@ extension Suite {
     Check("OPT-072") { p in
       let session = try p.haggling()
       for count in 1...18 {
-        let answer = try session.option(.info, p.information())
-        if !answer.isAcknowledged, p.facts.hasGo { throw p.broken("NBD_REP_ACK to option \(count) of a session", answer.summary) }
+        let answer = try session.option(.info, p.information([3]))
+        if !answer.isAcknowledged, answer.final != .blockSizeRequired, p.facts.hasGo {
+          throw p.broken("NBD_REP_ACK to option \(count) of a session", answer.summary)
+        }
       }
       try p.go(session)
       try p.stillReads(session)

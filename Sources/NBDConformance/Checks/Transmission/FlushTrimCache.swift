@@ -45,8 +45,10 @@ extension Suite {
     Check("TX-039") { p in
       try p.need(.sendTrim, "NBD_CMD_TRIM")
       let session = try p.transmission()
-      _ = try session.request(.trim)
-      try p.stillReads(session)
+      try p.staying(session) {
+        _ = try session.request(.trim)
+        try p.stillReads(session)
+      }
     },
     Check("TX-040") { p in
       try p.need(.sendTrim, "NBD_CMD_TRIM")

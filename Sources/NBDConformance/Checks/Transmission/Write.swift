@@ -47,8 +47,10 @@ extension Suite {
     },
     Check("TX-026") { p in
       let session = try p.transmission()
-      _ = try session.request(.write, 0, 0)
-      try p.stillReads(session)
+      try p.staying(session) {
+        _ = try session.request(.write, 0, 0)
+        try p.stillReads(session)
+      }
     },
     Check("TX-027") { p in
       try p.need(.sendFUA, "NBD_CMD_FLAG_FUA")

@@ -45,8 +45,10 @@ extension Suite {
     },
     Check("TX-051") { p in
       let session = try p.zeroing()
-      _ = try session.request(.writeZeroes)
-      try p.stillReads(session)
+      try p.staying(session) {
+        _ = try session.request(.writeZeroes)
+        try p.stillReads(session)
+      }
     },
     Check("TX-052") { p in
       try p.need(.sendFastZero, "NBD_CMD_FLAG_FAST_ZERO")
