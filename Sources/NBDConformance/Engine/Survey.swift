@@ -29,10 +29,14 @@ final class Survey {
     _ = target.takeCrash(within: 500)
     step("the greeting") { [self] probe in try greet(probe) }
     if facts.isOldstyle || facts.obstacle == nil && facts.handshakeFlags & 1 == 0 { try goWithoutTLS() }
-    guard !facts.isOldstyle, facts.obstacle == nil else { return facts }
+    guard !facts.isOldstyle, facts.obstacle == nil else {
+      lookForCompanions()
+      return facts
+    }
     guard facts.handshakeFlags & 1 != 0 else {
       step("NBD_OPT_EXPORT_NAME") { [self] probe in try enterByName(probe.haggling(needsOptions: false)) }
       if facts.flags.isEmpty { facts.obstacle = "no way into the transmission phase was found" }
+      lookForCompanions()
       return facts
     }
     step("NBD_OPT_STARTTLS") { [self] probe in try lookForTLS(probe) }
@@ -72,12 +76,7 @@ final class Survey {
         facts.contexts = []
       }
     }
-    step("a second client") { [self] probe in
-      guard !target.hasServerForEachConnection else { return }
-      _ = try probe.transmission()
-      probe.keepSessions()
-      facts.greetsCompanions = try probe.connect().stream.hasMore(within: welcome)
-    }
+    lookForCompanions()
     return facts
   }
 
@@ -166,6 +165,16 @@ final class Survey {
     guard let export = ExportNameReply(reply.span.bytes) else { return }
     facts.size = export.size
     facts.flags[session.form] = export.flags.rawValue
+  }
+
+  /// Whether a second client is greeted while a first is served.
+  private func lookForCompanions() {
+    step("a second client") { [self] probe in
+      guard !target.hasServerForEachConnection else { return }
+      _ = try probe.transmission()
+      probe.keepSessions()
+      facts.greetsCompanions = try probe.connect().stream.hasMore(within: welcome)
+    }
   }
 
   /// Whether a server that wants to be asked for block sizes takes a client that cannot ask.
