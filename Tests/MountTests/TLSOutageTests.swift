@@ -13,12 +13,12 @@ extension MountTests {
       ["-v", "--tls-psk-file", certificates.keys, "--tls-username", "alice", "--cache", "none"]
     }
 
-    /// Eight megabytes that are under way at one time; a socket holds some hundred kilobytes, so that it is full then, in the middle
-    /// of a record. What was written is read back at the end.
+    /// Eleven megabytes that are under way at one time, over one connection, whose socket holds eight: so that it is full then, in
+    /// the middle of a record. What was written is read back at the end.
     private static func fio(_ file: String, _ more: String...) -> [String] {
       [
         "fio", "--name=fill", "--filename=\(file)", "--offset=8m", "--size=32m", "--rw=write", "--bs=256k",
-        "--ioengine=libaio", "--iodepth=32", "--direct=1", "--thread", "--verify=crc32c", "--verify_fatal=1", "--verify_dump=0", "--verify_state_save=0",
+        "--ioengine=libaio", "--iodepth=44", "--direct=1", "--thread", "--verify=crc32c", "--verify_fatal=1", "--verify_dump=0", "--verify_state_save=0",
       ] + more
     }
 
@@ -31,13 +31,13 @@ extension MountTests {
         let kind = TLSServer.nbdkit.kind(image: image, keys: certificates.keys)
         try await withServer(kind, in: directory) { server in
           try await withMount(
-            [Self.uri(server)], options: Self.options(certificates), engine: client.engine, in: directory
+            [Self.uri(server)], options: Self.options(certificates) + ["-C", "1"], engine: client.engine, in: directory
           ) { mount in
             #expect(mount.process.stderr.contains("encrypted with TLS"))
             try await server.suspend()
             defer { server.signal(SIGCONT) }
             try await withChildProcess(Self.fio(mount.file)) { writer in
-              try await mount.waitUntilRequestsWait(count: 32)
+              try await mount.waitUntilRequestsWait(count: 44)
               let callers = try await KilledCallerTests.start([.largeWrite], on: mount)
               // Time in which a client that gave up, or lost something, would show.
               try await Task.sleep(for: .seconds(1))
@@ -64,12 +64,12 @@ extension MountTests {
         let kind = TLSServer.nbdkit.kind(image: image, keys: certificates.keys)
         try await withServer(kind, in: directory) { server in
           try await withMount(
-            [Self.uri(server)], options: Self.options(certificates), engine: client.engine, in: directory
+            [Self.uri(server)], options: Self.options(certificates) + ["-C", "1"], engine: client.engine, in: directory
           ) { mount in
             try await server.suspend()
             defer { server.signal(SIGCONT) }
             try await withChildProcess(Self.fio(mount.file)) { writer in
-              try await mount.waitUntilRequestsWait(count: 32)
+              try await mount.waitUntilRequestsWait(count: 44)
               _ = try await mount.end(SIGTERM, within: .seconds(25))
               let status = try await writer.exitStatus(within: .seconds(10))
               #expect(status != .success, "its writes failed")
