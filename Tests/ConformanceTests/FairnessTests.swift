@@ -83,29 +83,33 @@ import Testing
     #expect(settings.longest == 240_000)
   }
 
-  /// Obeys every command that could change something, whatever its flags say.
-  private static let obeying = Violation(
-    id: "TX-007",
-    request: { c, r in
-      switch r.type {
-      case Cmd.write where r.offset <= c.offer.size && UInt64(r.payload.count) <= c.offer.size - r.offset:
-        c.disk.write(r.offset, r.payload)
-      case Cmd.trim, Cmd.zeroes: c.disk.zero(min(r.offset, c.offer.size), min(r.length, c.offer.size - min(r.offset, c.offer.size)))
-      case 8: if r.offset != c.offer.size { c.disk.zero(0, c.offer.size) }
-      default: return false
-      }
-      c.succeed(r)
-      return true
-    })
+  /// Carries out every command that could change something, whatever its flags say, and answers with that error, 0 being success.
+  private static func obeying(_ error: UInt32) -> Violation {
+    Violation(
+      id: "TX-007",
+      request: { c, r in
+        switch r.type {
+        case Cmd.write where r.offset <= c.offer.size && UInt64(r.payload.count) <= c.offer.size - r.offset:
+          c.disk.write(r.offset, r.payload)
+        case Cmd.trim, Cmd.zeroes:
+          c.disk.zero(min(r.offset, c.offer.size), min(r.length, c.offer.size - min(r.offset, c.offer.size)))
+        case 8: if r.offset != c.offer.size { c.disk.zero(0, c.offer.size) }
+        default: return false
+        }
+        c.fail(r, error)
+        return true
+      })
+  }
 
-  /// Whatever a server says about itself.
-  @Test(arguments: ["full", "plain", "read-only", "blocks", "oldstyle"])
-  func withoutPermissionNothingIsChanged(name: String) async throws {
-    let server = ModelServer(try #require(Offer.all[name]), Self.obeying)
+  /// Whatever a server says about itself, and about what it has done: who is told of an error goes on to the next command.
+  @Test(arguments: ["full", "plain", "read-only", "blocks", "oldstyle"], [0, 1] as [UInt32])
+  func withoutPermissionNothingIsChanged(name: String, error: UInt32) async throws {
+    let server = ModelServer(try #require(Offer.all[name]), Self.obeying(error))
     let before = server.disk.contents
     let found = await inParallel([server]) { Self.run($0, nil, writes: false).filter { $0.verdict == .pass }.map(\.id) }
     #expect(found.count > 50 || name == "oldstyle" && found.count > 20, "\(found.count)")
-    #expect(server.disk.contents == before)
+    let isUnchanged = server.disk.contents == before
+    #expect(isUnchanged)
   }
 
   @Test func anExportOfTheGreatestSizeCannotGrow() async {
