@@ -17,6 +17,7 @@ enum StreamEnd: Error, Hashable {
 final class ByteStream {
   /// Bytes that may wait here unread. Who sends more than that while we send is not read from until we are done.
   static let bound = 80 << 20
+  private let bound: Int
 
   private var channel: Channel
   private var buffer: [UInt8] = []
@@ -35,8 +36,9 @@ final class ByteStream {
   /// When waiting ends, progress or not.
   let deadline: Deadline
 
-  init(_ socket: consuming OwnedDescriptor, patience: Int, deadline: Deadline) {
+  init(_ socket: consuming OwnedDescriptor, patience: Int, deadline: Deadline, bound: Int = ByteStream.bound) {
     channel = Channel(socket)
+    self.bound = bound
     self.patience = patience
     self.deadline = deadline
   }
@@ -64,7 +66,7 @@ final class ByteStream {
       case .moved(let count): sent += count
       case .broken(let error):
         // What it said before it closed is still there to be read.
-        while !hasEnded, waiting < Self.bound, !deadline.hasPassed, takeIn() {}
+        while !hasEnded, waiting < bound, !deadline.hasPassed, takeIn() {}
         if !hasEnded { breakage = channel.explained(error) }
         hasEnded = true
         return false
@@ -74,9 +76,9 @@ final class ByteStream {
       case .notNow, .shortOfMemory:
         if sent == bytes.count, !channel.hasUnsent { break }
         // What comes may be messages of TLS without end, which are no progress.
-        let events = Int16(POLLOUT) | (waiting < Self.bound ? Int16(POLLIN) : 0)
+        let events = Int16(POLLOUT) | (waiting < bound ? Int16(POLLIN) : 0)
         guard !deadline.hasPassed, poll(events, patience) else { throw silence(after: sent) }
-        if waiting < Self.bound { _ = takeIn() }
+        if waiting < bound { _ = takeIn() }
       }
     }
     return true
