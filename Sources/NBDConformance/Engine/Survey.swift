@@ -7,6 +7,8 @@ final class Survey {
   private var facts = Facts()
   /// Milliseconds that a second client's greeting is waited for.
   private let welcome: Int
+  /// Milliseconds.
+  private static let leave = 500
   private var isUnknown = false
 
   init(_ target: any Target, _ settings: Settings, exportName: [UInt8]) {
@@ -25,8 +27,8 @@ final class Survey {
       let socket = try target.connect(deadline: .after(milliseconds: max(settings.timeout, 5000)))
       _ = socket.rawValue
     }
-    // One that leaves with its last client does so now.
-    _ = target.takeCrash(within: 500)
+    // Here, or behind the transmission phase, one that leaves with its last client does so for the first time.
+    _ = target.takeCrash(within: Self.leave)
     step("the greeting") { [self] probe in try greet(probe) }
     if facts.isOldstyle || facts.obstacle == nil && facts.handshakeFlags & 1 == 0 { try goWithoutTLS() }
     guard !facts.isOldstyle, facts.obstacle == nil else {
@@ -56,6 +58,7 @@ final class Survey {
     }
     for form in [ReplyForm.simple, .structured, .extended] {
       step(form.name) { [self] probe in try enter(probe, form) }
+      if form == .simple { _ = target.takeCrash(within: Self.leave) }
     }
     if isUnknown, facts.flags.isEmpty { throw unknownExport }
     if facts.flags.isEmpty, facts.obstacle == nil { facts.obstacle = "no way into the transmission phase was found" }

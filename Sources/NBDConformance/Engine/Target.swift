@@ -129,7 +129,7 @@ package final class LiveTarget: Target {
 
   private static let peace = "exited with status 0"
   /// Milliseconds for a server to end when its last client has gone, where it is one that does.
-  private static let leaveLimit = 1000
+  private static let leaveLimit = 200
 
   package func shutDown() {
     if case .socketActivation = address { noteEnding(within: 100) }

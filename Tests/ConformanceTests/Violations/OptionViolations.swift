@@ -81,7 +81,7 @@ extension Violation {
     Violation(
       id: "OPT-034", offer: "insisting",
       option: { c, o in
-        guard o.number == Opt.exportName else { return false }
+        guard o.number == Opt.exportName, o.data == ascii("disk") else { return false }
         c.send([0, 0, 0, 0, 0])
         c.end()
         return true
@@ -201,7 +201,9 @@ extension Violation {
     accepting("OPT-060") { $0.contains(0) && $0.starts(with: ascii("disk")) },
     accepting("OPT-061") { $0 == [0xff, 0xfe] },
     .refusing("OPT-062", with: Rep.blockSizeRequired) { c, o in c.history == [Opt.info] && o.items == [3] },
-    .refusing("OPT-063", offer: "insisting", with: Rep.blockSizeRequired) { _, o in o.number == Opt.info && o.items == [] },
+    .refusing("OPT-063", offer: "insisting", with: Rep.blockSizeRequired) { _, o in
+      o.number == Opt.info && o.items == [] && o.name == ascii("disk")
+    },
     .refusing("OPT-064", with: Rep.blockSizeRequired) { c, o in c.history == [Opt.go] && o.items == [] && o.name == ascii("disk") },
     .refusing("OPT-065", offer: "blocks", with: Rep.blockSizeRequired) { c, o in
       c.history == [Opt.go] && o.items == [] && o.name == ascii("disk")
