@@ -41,6 +41,17 @@ import Testing
     #expect(directory.names == ["pid"])
   }
 
+  /// As /dev/stdout is, where root has redirected the output.
+  @Test func aLinkToAFileIsNotReplacedByThePidFile() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("output", to: "file")
+    #expect(symlink(directory("file"), directory("link")) == 0)
+    #expect(throws: NBDError.self) { try PIDFile(path: directory("link")) }
+    #expect(try readWholeFile(directory("file")) == Array("output".utf8))
+    var status = stat()
+    #expect(lstat(directory("link"), &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+  }
+
   @Test func aPidFileInNoDirectoryIsAnError() {
     #expect(throws: NBDError.self) { try PIDFile(path: "/nbdmount-no-such-directory/pid") }
   }

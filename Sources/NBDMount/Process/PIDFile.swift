@@ -18,6 +18,10 @@ struct PIDFile: Sendable {
     contents = "\(pid)\n"
     var status = stat()
     isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+    // Such as /dev/stdout, where that is a file: the link would be replaced, and it may be everybody's.
+    if !isSpecial, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
+      throw .invalidArgument("\(doing): that is a link; name the file itself")
+    }
     do {
       if isSpecial {
         try Self.write(contents, toSpecial: path)
