@@ -161,6 +161,8 @@ final class SimulatedServer {
     guard connection.state != .closed else { return }
     carryOutSome(connection)
     connection.state = .closed
+    // A child that some other test has just forked has the socket too, until it executes its program: the end is not to wait for that.
+    if let socket = connection.socket?.rawValue { shutdown(socket, Int32(SHUT_RDWR)) }
     connection.socket = nil
     world.note("close", [connection.number])
   }
