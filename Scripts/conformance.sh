@@ -119,17 +119,18 @@ make_keys() {
   psktool --username alice --pskfile "$scratch/keys/keys.psk" >/dev/null
   chmod 600 "$scratch/keys/keys.psk"
   (
-    cd -- "$scratch"
+    # Left of "||" the shell goes on after a command that fails.
+    cd -- "$scratch" || exit
     printf '%s\n' 'cn = authority' ca cert_signing_key 'expiration_days = 30' >ca.info
     printf '%s\n' 'cn = server' 'dns_name = localhost' tls_www_server signing_key encryption_key 'expiration_days = 30' >server.info
     printf '%s\n' 'cn = client' tls_www_client signing_key 'expiration_days = 30' >client.info
-    certtool --generate-privkey --key-type rsa --bits 2048 --outfile ca-key.pem
-    certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem
+    certtool --generate-privkey --key-type rsa --bits 2048 --outfile ca-key.pem || exit
+    certtool --generate-self-signed --load-privkey ca-key.pem --template ca.info --outfile ca-cert.pem || exit
     for who in server client; do
-      cp ca-cert.pem "$who"
-      certtool --generate-privkey --key-type rsa --bits 2048 --outfile "$who/$who-key.pem"
+      cp ca-cert.pem "$who" || exit
+      certtool --generate-privkey --key-type rsa --bits 2048 --outfile "$who/$who-key.pem" || exit
       certtool --generate-certificate --load-privkey "$who/$who-key.pem" --load-ca-certificate ca-cert.pem \
-        --load-ca-privkey ca-key.pem --template "$who.info" --outfile "$who/$who-cert.pem"
+        --load-ca-privkey ca-key.pem --template "$who.info" --outfile "$who/$who-cert.pem" || exit
       chmod 600 "$who/$who-key.pem"
     done
   ) 2>"$out/keys.log" || die "no keys: $(tail -n 3 "$out/keys.log")"

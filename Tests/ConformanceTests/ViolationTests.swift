@@ -58,6 +58,23 @@ import Testing
     print("Violations: \(caught) of \(Violation.all.count) caught, \(exact) by their own check alone, in \(runs) checks run")
   }
 
+  /// Beside what is read as if it were inside TLS.
+  @Test func anAnswerInTheClearToWhatCameBehindSTARTTLSIsFound() async throws {
+    let violation = Violation(
+      id: "TLS-011", offer: "inside TLS",
+      option: { c, o in
+        var next: UInt8 = 0
+        guard o.number == Opt.startTLS, recv(c.socket, &next, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 1 else { return false }
+        c.reply(o.number, Rep.ack)
+        return true
+      })
+    let complaints = await inParallel([violation]) { violation in
+      guard let offer = Offer.all[violation.offer] else { return ["no offer"] }
+      return Self.run(ModelServer(offer, violation), ["TLS-011"], violation).map { "\($0.verdict) \($0.found)" }
+    }
+    #expect(complaints == ["fail an option reply without TLS"])
+  }
+
   /// What a server's threads race about shows on one connection in a few.
   @Test func whatOneConnectionInTwoShowsIsFound() async throws {
     let violation = Violation(

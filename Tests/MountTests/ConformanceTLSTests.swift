@@ -14,7 +14,7 @@ import Testing
   }
 
   /// A few checks of each kind: in the clear, inside TLS, and of everything else.
-  private static let some = "HS,OPT-014,OPT-019,TLS,TX-012,TX-030,SR-013,MC-036"
+  private static let some = "OPT-019,TLS,TX-012,SR-013,MC-036"
 
   private func conformance(_ words: [String]) async throws -> (checks: [String: Report.Check], output: CommandOutput) {
     let command = [try Layout.nbdmount(), "conformance", "--only", Self.some, "--format", "json"] + words

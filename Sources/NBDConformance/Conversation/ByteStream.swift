@@ -76,7 +76,7 @@ final class ByteStream {
       case .notNow, .shortOfMemory:
         if sent == bytes.count, !channel.hasUnsent { break }
         // What comes may be messages of TLS without end, which are no progress.
-        let events = Int16(POLLOUT) | (waiting < bound ? Int16(POLLIN) : 0)
+        let events = Int16(POLLOUT) | (waiting < bound && !hasEnded ? Int16(POLLIN) : 0)
         guard !deadline.hasPassed, poll(events, patience) else { throw silence(after: sent) }
         if waiting < bound { _ = takeIn() }
       }

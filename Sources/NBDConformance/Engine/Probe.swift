@@ -139,7 +139,7 @@ final class Probe {
   func haggling(flags: UInt32? = nil, isPlain: Bool = false, needsOptions: Bool = true) throws -> Session {
     let sent = flags ?? UInt32(facts.handshakeFlags & 3)
     let isInside = facts.usesTLS && !isPlain && sent & 1 == 1
-    if !isPlain, !isInside { try need(facts.tls != .forced && !(facts.usesTLS && facts.needsTLS), "the server wants TLS") }
+    if !isPlain, !isInside { try need(facts.tls != .forced && !facts.usesTLS, "the server wants TLS, or was asked for it") }
     if needsOptions, flags == nil, !facts.isOldstyle {
       if facts.handshakeFlags == 0, let obstacle = facts.obstacle { throw Finding(kind: .skipped, found: obstacle) }
       try need(facts.handshakeFlags & 1 != 0, "the server is not fixed newstyle, and knows no options but NBD_OPT_EXPORT_NAME")

@@ -7,8 +7,9 @@ final class Survey {
   private var facts = Facts()
   /// Milliseconds that a second client's greeting is waited for.
   private let welcome: Int
-  /// Milliseconds.
+  /// Milliseconds for a server to end with its last client, before it is known to do so.
   private static let leave = 500
+  /// `NBD_OPT_GO` was answered with `NBD_REP_ERR_UNKNOWN`.
   private var isUnknown = false
 
   init(_ target: any Target, _ settings: Settings, exportName: [UInt8]) {
@@ -134,7 +135,7 @@ final class Survey {
     let probe = Probe(clause, target, settings, facts, RuleBook())
     defer { probe.closeAll() }
     do { _ = try probe.haggling().option(.list) } catch let finding as Finding {
-      throw NBDError.insecure("the server has TLS, which does not begin: \(finding.found)")
+      throw NBDError.insecure("the server has TLS, in which nothing can be asked: \(finding.found)")
     }
   }
 

@@ -26,10 +26,6 @@ package protocol Target: AnyObject {
   func shutDown()
 }
 
-extension Target {
-  package var tls: TLSCredentials? { nil }
-}
-
 /// A server at an address, or one that this process starts.
 package final class LiveTarget: Target {
   private let address: ServerAddress
@@ -55,12 +51,7 @@ package final class LiveTarget: Target {
 
   package var hasServerForEachConnection: Bool { address.maximumConnections == 1 }
 
-  package var isStartedHere: Bool {
-    switch address {
-    case .command, .socketActivation: true
-    default: false
-    }
-  }
+  package var isStartedHere: Bool { address.isStarted }
 
   package var tcpPort: UInt16? { if case .tcp(_, let port) = address { port } else { nil } }
 
@@ -71,8 +62,10 @@ package final class LiveTarget: Target {
     do {
       return try connectOnce(deadline)
     } catch {
-      guard case .socketActivation = address else { throw error }
-      // It may have left in peace with its last client, as qemu-nbd does, or not.
+      // It may have left in peace with its last client, as qemu-nbd does, or not. One that lives may refuse a second client.
+      guard case .socketActivation = address, endpoint?.processEnding(by: .after(milliseconds: Self.leaveLimit)) != nil else {
+        throw error
+      }
       shutDown()
       return try connectOnce(deadline)
     }

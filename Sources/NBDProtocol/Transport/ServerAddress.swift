@@ -36,7 +36,7 @@ public enum ServerAddress: Hashable, Sendable {
   }
 
   /// It is a program, which is started for the connection.
-  var isStarted: Bool {
+  package var isStarted: Bool {
     switch self {
     case .command, .socketActivation: true
     case .tcp, .unix, .vsock, .descriptor: false

@@ -74,7 +74,7 @@ final class ModelServer: Target, @unchecked Sendable {
     return OwnedDescriptor(theirs)
   }
 
-  /// Whether that client is served now. One at a time, unless the server hangs.
+  /// Takes the turn of that client, where it has come.
   private func isTurn(of socket: Int32) -> Bool {
     guard offer.servesOneAtATime else { return true }
     return state.withLock {

@@ -29,7 +29,7 @@ struct Violation: Sendable {
 
   /// It shows only after a moment, as a crash does.
   var takesAMoment: Bool {
-    cut != nil || ["HS-003", "HS-016", "TX-015", "OPT-011", "OPT-016", "TX-034"].contains(id)
+    cut != nil || ["HS-003", "HS-016", "TX-015", "OPT-011", "OPT-016", "TX-034", "TLS-011"].contains(id)
   }
 
   /// Mistakes in how bytes are read, which are not about one message.

@@ -19,6 +19,11 @@ extension Suite {
       try p.breaking(session) {
         let answer = try session.optionAnswer(.startTLS)
         try p.need(answer.isAcknowledged, "NBD_OPT_STARTTLS is refused")
+        guard session.isQuiet() else {
+          let (reply, _) = session.end(OptionReplyHeader.size)
+          try p.expect(!reply.starts(with: bytes(Magic.optionReply)), "the end, or an alert of TLS", "an option reply without TLS")
+          return
+        }
         // That TLS does not begin is the best that a server can do.
         guard try p.begins(session) == nil else { return }
         try session.sendOption(.info, p.information())
