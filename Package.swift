@@ -48,7 +48,7 @@ let package = Package(
     .testTarget(name: "ProtocolTests", dependencies: ["NBDProtocol", "CGnuTLS", "CLinux", "TestSupport"]),
 
     // Each check of a server, against a server that obeys and one that breaks that rule.
-    .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol", "CGnuTLS"]),
+    .testTarget(name: "ConformanceTests", dependencies: ["NBDConformance", "NBDProtocol", "CGnuTLS", "TestSupport"]),
 
     // The command line and the process-level parts of a mount's life; nothing is mounted.
     .testTarget(name: "CommandLineTests", dependencies: ["NBDMount"]),
@@ -57,7 +57,7 @@ let package = Package(
     .testTarget(name: "FileSystemTests", dependencies: ["NBDMount", "NBDProtocol", "TestSupport"]),
 
     // Child processes, real servers and real mounts, each cleaned up on every way out.
-    .target(name: "TestSupport", path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["CGnuTLS"], path: "Tests/TestSupport"),
     .testTarget(name: "MountTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

@@ -233,8 +233,9 @@ private struct Mapping: CustomStringConvertible {
 
   /// `lo`, *proc(5)*: VM_LOCKED.
   var isLocked: Bool { flags.contains("lo") }
-  /// Pages that the kernel shares with every process, and those of devices, are no memory of the process.
-  var isTheKernels: Bool { path.hasPrefix("[v") || flags.contains("io") || flags.contains("pf") }
+  /// Pages that the kernel shares with every process, and those of devices, are no memory of the process; nor is what it may take
+  /// away at any time (`dp`, MAP_DROPPABLE), which glibc 2.41 keeps the state of getrandom(2) in.
+  var isTheKernels: Bool { path.hasPrefix("[v") || !Set(flags).isDisjoint(with: ["io", "pf", "dp"]) }
 
   static func all(of process: pid_t) async throws -> [Mapping] {
     var result: [Mapping] = []

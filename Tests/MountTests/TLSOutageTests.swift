@@ -22,9 +22,11 @@ extension MountTests {
       ] + more
     }
 
-    /// Writers wait, one that is killed goes, and of what the others write nothing is lost.
-    @Test(arguments: Client.perEngine)
-    func aServerThatDoesNotReadIsWaitedFor(_ client: Client) async throws {
+    /// A mount whose server stands still, and a writer that has filled the socket.
+    private func withFullSocket(
+      _ client: Client, _ body: (_ mount: Mount, _ server: Server, _ writer: ChildProcess) async throws -> Void,
+      then: (_ mount: Mount, _ image: String, _ directory: TemporaryDirectory) async throws -> Void
+    ) async throws {
       try await withTemporaryDirectory { directory in
         let certificates = try await Certificates(in: directory)
         let image = try directory.sparseFile("image", size: 64 * mib)
@@ -33,24 +35,33 @@ extension MountTests {
           try await withMount(
             [Self.uri(server)], options: Self.options(certificates) + ["-C", "1"], engine: client.engine, in: directory
           ) { mount in
-            #expect(mount.process.stderr.contains("encrypted with TLS"))
             try await server.suspend()
             defer { server.signal(SIGCONT) }
             try await withChildProcess(Self.fio(mount.file)) { writer in
               try await mount.waitUntilRequestsWait(count: 44)
-              let callers = try await KilledCallerTests.start([.largeWrite], on: mount)
-              // Time in which a client that gave up, or lost something, would show.
-              try await Task.sleep(for: .seconds(1))
-              await KilledCallerTests.expectGone(callers, "\(client)")
-              #expect(writer.ended.value == nil, "\(writer.stdout)")
-              server.signal(SIGCONT)
-              let status = try await writer.exitStatus(within: .seconds(60))
-              #expect(status == .success, "\(writer.stdout)\(writer.stderr)")
+              try await body(mount, server, writer)
             }
-            let end = try await mount.unmount()
-            #expect(end == .success && !mount.process.stderr.contains("lost"), "\(mount.process.stderr)")
+            try await then(mount, image, directory)
           }
         }
+      }
+    }
+
+    /// Writers wait, one that is killed goes, and of what the others write nothing is lost.
+    @Test(arguments: Client.perEngine)
+    func aServerThatDoesNotReadIsWaitedFor(_ client: Client) async throws {
+      try await withFullSocket(client) { mount, server, writer in
+        #expect(mount.process.stderr.contains("encrypted with TLS"))
+        let callers = try await KilledCallerTests.start([.largeWrite], on: mount)
+        // That takes a while, in which a client that gave up, or lost something, would show.
+        await KilledCallerTests.expectGone(callers, "\(client)")
+        #expect(writer.ended.value == nil, "\(writer.stdout)")
+        server.signal(SIGCONT)
+        let status = try await writer.exitStatus(within: .seconds(60))
+        #expect(status == .success, "\(writer.stdout)\(writer.stderr)")
+      } then: { mount, image, _ in
+        let end = try await mount.unmount()
+        #expect(end == .success && !mount.process.stderr.contains("lost"), "\(mount.process.stderr)")
         try await succeed(Self.fio(image, "--verify_only=1"), within: .seconds(60))
       }
     }
@@ -58,26 +69,13 @@ extension MountTests {
     /// A full socket keeps nobody from ending the mount.
     @Test(arguments: Client.perEngine)
     func aServerThatDoesNotReadDoesNotKeepTheMount(_ client: Client) async throws {
-      try await withTemporaryDirectory { directory in
-        let certificates = try await Certificates(in: directory)
-        let image = try directory.sparseFile("image", size: 64 * mib)
-        let kind = TLSServer.nbdkit.kind(image: image, keys: certificates.keys)
-        try await withServer(kind, in: directory) { server in
-          try await withMount(
-            [Self.uri(server)], options: Self.options(certificates) + ["-C", "1"], engine: client.engine, in: directory
-          ) { mount in
-            try await server.suspend()
-            defer { server.signal(SIGCONT) }
-            try await withChildProcess(Self.fio(mount.file)) { writer in
-              try await mount.waitUntilRequestsWait(count: 44)
-              _ = try await mount.end(SIGTERM, within: .seconds(25))
-              let status = try await writer.exitStatus(within: .seconds(10))
-              #expect(status != .success, "its writes failed")
-            }
-            // Whose writes were not answered has been told so: nothing that was promised is lost.
-            try expectEnded(mount, .success, in: directory)
-          }
-        }
+      try await withFullSocket(client) { mount, _, writer in
+        _ = try await mount.end(SIGTERM, within: .seconds(25))
+        let status = try await writer.exitStatus(within: .seconds(10))
+        #expect(status != .success, "its writes failed")
+      } then: { mount, _, directory in
+        // Whose writes were not answered has been told so: nothing that was promised is lost.
+        try expectEnded(mount, .success, in: directory)
       }
     }
 

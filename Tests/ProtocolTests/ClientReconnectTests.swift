@@ -266,39 +266,6 @@ struct ClientReconnectTests {
     }
   }
 
-  // Rules 2 and 7: a server that is slow is not lost; what a disk takes for 64 MiB of random writes may be minutes.
-  @Test(.timeLimit(.minutes(1))) func aSlowFlushWhileTheLogIsSentAgainIsWaitedFor() async throws {
-    let isFlushing = Moment()
-    let server = try ScriptedServer { connection in
-      guard connection.number > 0 else {
-        connection.requests(1).forEach { connection.send(connection.answer($0)) }
-        _ = connection.request()
-        return
-      }
-      while let request = connection.request(), request.command != SeenRequest.disconnect {
-        if request.command == SeenRequest.flush, connection.number == 1 {
-          isFlushing.happened()
-          // Longer than connections that live would be kept waiting.
-          usleep(12_000_000)
-        }
-        connection.send(connection.answer(request))
-      }
-    }
-    try await onThread {
-      let client = try connect(server)
-      try client.write(pattern(512), at: 512)
-      let before = client.connections.traffic
-      let reading = try POSIXThread.start("a reader") { _ = try? client.read(at: 0, count: 512) }
-      #expect(isFlushing.wait())
-      // Whoever waits for the end of a mount sees that there is somebody.
-      #expect(client.connections.traffic > before + 1)
-      pthread_join(reading, nil)
-      #expect(server.connectionCount == 2)
-      #expect(try client.read(at: 0, count: 512) == pattern(512))
-      client.close()
-    }
-  }
-
   @Test func theEndOfAClientDoesNotWaitForAServerThatIsGone() async throws {
     var gone = ScriptedServer.Offer()
     gone.manner = .hangsUp

@@ -37,6 +37,15 @@ import Testing
     }
   }
 
+  // Rules 2 and 7: a server that is slow is not lost; what a disk takes for 64 MiB of random writes may be minutes.
+  @Test func aSlowServerIsBoundedOnlyByThoseThatCouldGoOn() {
+    for attempts in [0, 7] {
+      #expect(Replay.patience(othersLive: false, after: attempts, answer: nil) == nil)
+      #expect(Replay.patience(othersLive: false, after: attempts, answer: 3 * second) == 3 * second)
+    }
+    #expect([0, 1, 2].map { Replay.patience(othersLive: true, after: $0, answer: nil) } == [10, 20, 40].map { $0 * second })
+  }
+
   @Test func sortedRangesEqualASetOfBytes() {
     var generator = SeededGenerator(1)
     for _ in 0..<200 {

@@ -1,4 +1,3 @@
-import CGnuTLS
 import Glibc
 import Synchronization
 import TestSupport

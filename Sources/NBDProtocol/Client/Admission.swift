@@ -14,15 +14,18 @@ struct Admission {
 
   /// Nanoseconds that the reactors may take to finish what they have, at first.
   private static let patience: UInt64 = 1_000_000_000
-  /// How often that is doubled: to half a minute.
   private static let mostDoublings = 5
 
   private let deadline: UInt64
 
   /// - Parameters:
   ///   - now: all reactors were stopped, in nanoseconds.
-  ///   - attempts: that were put off before, in a row: where everything is slow, one has to wait for longer some time.
-  init(stoppedAt now: UInt64, after attempts: Int = 0) { deadline = now + Self.patience << UInt64(min(attempts, Self.mostDoublings)) }
+  ///   - attempts: that were put off before, in a row.
+  init(stoppedAt now: UInt64, after attempts: Int = 0) { deadline = now + Self.doubled(Self.patience, after: attempts) }
+
+  /// How long those that live may be kept waiting, who were for `patience` at first: twice as long each time, up to 32 times. Where
+  /// everything is slow, one attempt has to take its time, or none ever succeeds.
+  static func doubled(_ patience: UInt64, after attempts: Int) -> UInt64 { patience << UInt64(min(attempts, mostDoublings)) }
 
   /// - Parameter isQuiet: nothing is in flight on any connection, since the stop.
   func next(isQuiet: Bool, at now: UInt64) -> Step {

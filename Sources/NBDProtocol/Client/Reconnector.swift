@@ -162,16 +162,15 @@ final class Reconnector: Sendable {
       reactors[index].give(connection)
       return 0
     }
-    // Nobody who lives is kept from working for long; where nobody does, a slow server is waited for as it always is.
-    let areOthersAlive = recovery.withLock(\.alive) > 0
-    let patience = areOthersAlive ? Replay.patience << UInt64(min(history.putOffs, 5)) : reactors[index].timing.answer
+    let othersLive = recovery.withLock(\.alive) > 0
+    let patience = Replay.patience(othersLive: othersLive, after: history.putOffs, answer: reactors[index].timing.answer)
     var replay = Replay(for: reactors[index], patience: patience) { [self] in !isEnding.load(ordering: .relaxed) }
     switch replay.run(log, over: connection) {
     case .sent(let ready, let count):
       reactors[index].give(ready)
       return count
     case .failed(let error, let left):
-      if areOthersAlive, case .timedOut = error { history.putOffs += 1 }
+      if othersLive, case .timedOut = error { history.putOffs += 1 }
       unfinished = left
       throw error
     }

@@ -5,10 +5,20 @@ import SystemPackage
 ///
 /// A server that is slow is waited for, here as everywhere: the flush at the end may take it minutes.
 struct Replay {
-  /// Nanoseconds for which the server may send nothing, where others wait that could go on.
-  static let patience: UInt64 = 10_000_000_000
+  /// Nanoseconds for which nothing may move, at first, where others wait that could go on.
+  private static let patience: UInt64 = 10_000_000_000
   /// Milliseconds between two looks at whether to wait on.
   private static let look = 300
+
+  /// Nanoseconds for which nothing may move; nil for ever. Nobody who lives is kept from working for long; where nobody does, a
+  /// server is waited for as it always is.
+  ///
+  /// - Parameters:
+  ///   - attempts: that took too long before, in a row.
+  ///   - answer: for how long a server may owe one.
+  static func patience(othersLive: Bool, after attempts: Int, answer: UInt64?) -> UInt64? {
+    othersLive ? Admission.doubled(patience, after: attempts) : answer
+  }
 
   /// What became of it.
   enum Result {
@@ -20,13 +30,14 @@ struct Replay {
 
   /// Whose the connection is going to be.
   private let reactor: Reactor
-  /// Nanoseconds for which the server may send nothing; nil for ever.
   private let patience: UInt64?
   private let isWanted: () -> Bool
   private var watch: PeerWatch
   private var lastMove = MonotonicClock.now
 
-  /// - Parameter isWanted: asked now and then: somebody waits for it yet.
+  /// - Parameters:
+  ///   - patience: see ``patience(othersLive:after:answer:)``.
+  ///   - isWanted: asked now and then: somebody waits for it yet.
   init(for reactor: Reactor, patience: UInt64?, isWanted: @escaping () -> Bool) {
     self.reactor = reactor
     self.patience = patience

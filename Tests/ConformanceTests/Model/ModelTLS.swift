@@ -1,61 +1,32 @@
 import CGnuTLS
 import Glibc
 import NBDProtocol
+import TestSupport
 
 /// The server's side of TLS on one connection of a model server, which knows its clients by a key that both have. Blocks, as its
 /// socket does; for one thread.
 final class ModelTLS {
-  private let session: gnutls_session_t
+  private let session: TLSServerSession
 
   /// What a good server takes, as GnuTLS says it.
   static let versions = "+VERS-TLS1.3:+VERS-TLS1.2"
 
   /// Nil where the two sides do not agree, of which the client has been told.
   init?(_ socket: Int32, versions: String) {
-    var made: gnutls_session_t?
-    // Without the flag a client that has gone ends this process.
-    guard gnutls_init(&made, UInt32(GNUTLS_SERVER.rawValue | GNUTLS_NO_SIGNAL.rawValue)) >= 0, let made else { return nil }
-    session = made
-    gnutls_transport_set_int2(made, socket, socket)
-    let priorities = "NORMAL:-KX-ALL:+ECDHE-PSK:-VERS-ALL:\(versions)"
-    guard gnutls_priority_set_direct(made, priorities, nil) >= 0,
-      gnutls_credentials_set(made, GNUTLS_CRD_PSK, UnsafeMutableRawPointer(Self.key)) >= 0
-    else { return nil }
-    while true {
-      let code = gnutls_handshake(made)
-      if code == GNUTLS_E_SUCCESS { return }
-      if gnutls_error_is_fatal(code) != 0 {
-        _ = gnutls_alert_send_appropriate(made, code)
-        return nil
-      }
-    }
+    do { session = try TLSServerSession(socket, Self.key, versions: versions) } catch { return nil }
   }
-
-  deinit { gnutls_deinit(session) }
 
   /// False where the client has gone.
-  func send(_ bytes: [UInt8]) -> Bool {
-    var position = 0
-    while position < bytes.count {
-      let count = bytes.withUnsafeBytes { gnutls_record_send(session, $0.baseAddress! + position, $0.count - position) }
-      if count > 0 { position += count } else if gnutls_error_is_fatal(Int32(truncatingIfNeeded: count)) != 0 { return false }
-    }
-    return true
-  }
+  func send(_ bytes: [UInt8]) -> Bool { (try? session.send(bytes)) != nil }
 
-  /// At least one byte, and at most as many as there is room for; 0 or less at the end.
-  func receive(_ place: UnsafeMutableRawBufferPointer) -> Int {
-    while true {
-      let count = gnutls_record_recv(session, place.baseAddress, place.count)
-      if count >= 0 || gnutls_error_is_fatal(Int32(truncatingIfNeeded: count)) != 0 { return count }
-    }
-  }
+  /// At least one byte, and at most as many as there is room for; 0 at the end.
+  func receive(_ place: UnsafeMutableRawBufferPointer) -> Int { (try? session.receive(place)) ?? 0 }
 
   /// Bytes wait here that the socket does not tell of.
-  var hasPending: Bool { gnutls_record_check_pending(session) > 0 }
+  var hasPending: Bool { session.hasPending }
 
   /// Says that nothing more comes (close_notify).
-  func end() { _ = gnutls_bye(session, GNUTLS_SHUT_WR) }
+  func end() { session.end() }
 
   // MARK: The key
 
@@ -78,9 +49,10 @@ final class ModelTLS {
 
   /// With what a client begins TLS with such a server.
   static let credentials: TLSCredentials? = {
-    let path = "/tmp/nbdmount-key-\(getpid())"
-    let file = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o600)
+    var name = Array("/tmp/nbdmount-key-XXXXXX".utf8CString)
+    let file = mkstemp(&name)
     guard file >= 0 else { return nil }
+    let path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer {
       close(file)
       unlink(path)

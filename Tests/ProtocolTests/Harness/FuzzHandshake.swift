@@ -33,9 +33,9 @@ private let policies: [TLSPolicy] = [.off, .allow, .require, .require]
 
 /// What a server says, or somebody on the way to it.
 private struct Speech {
-  /// Until TLS begins, or all where it does not.
+  /// What comes before TLS.
   var clear: [UInt8] = []
-  /// Inside TLS.
+  /// Inside TLS, or the rest where it does not begin.
   var secret: [UInt8] = []
 
   init() {}
@@ -79,10 +79,7 @@ private func replay(_ request: HandshakeRequest, _ said: Speech, pieces size: In
     failure = machine.receivedEndOfStream()
     sent += machine.takeOutput()
   }
-  let ending: Ending =
-    if let failure { .failed(failure) } else if let outcome = machine.outcome {
-      .finished(outcome)
-    } else { .waiting(machine.awaited) }
+  let ending = Ending(failure, machine)
   return Replayed(
     sentInTheClear: sentInTheClear, isEncrypted: isEncrypted,
     rest: Transcript(sent: sent, ending: ending, leftover: machine.takeLeftover(), notes: machine.notes))

@@ -19,6 +19,13 @@ enum Ending: Equatable {
   case finished(HandshakeMachine.Outcome)
   case failed(NBDError)
   case waiting(String)
+
+  init(_ failure: NBDError?, _ machine: borrowing HandshakeMachine) {
+    self =
+      if let failure { .failed(failure) } else if let outcome = machine.outcome {
+        .finished(outcome)
+      } else { .waiting(machine.awaited) }
+  }
 }
 
 /// Everything that a machine did, to compare one replay with another.
@@ -58,10 +65,7 @@ func replay(_ request: HandshakeRequest, _ pieces: [ArraySlice<UInt8>], thenEnd:
     failure = machine.receivedEndOfStream()
     sent += machine.takeOutput()
   }
-  let ending: Ending =
-    if let failure { .failed(failure) } else if let outcome = machine.outcome {
-      .finished(outcome)
-    } else { .waiting(machine.awaited) }
+  let ending = Ending(failure, machine)
   return Transcript(sent: sent, ending: ending, leftover: machine.takeLeftover(), notes: machine.notes)
 }
 

@@ -1,94 +1,68 @@
 import CGnuTLS
 import Glibc
+import TestSupport
+import Testing
 
 @testable import NBDProtocol
 
-/// The server's side of a connection over TLS with a pre-shared key, in this process: to do what no real server does.
-///
-/// Blocking, over a plain socket, for one thread. It shares no code with the library but GnuTLS.
+/// A server in this process that speaks NBD over TLS, to do what no real server does. Blocking, over a plain socket, for one thread.
 final class TLSPeer {
-  struct Failure: Error, CustomStringConvertible {
-    let code: Int32
-    var description: String { String(cString: gnutls_strerror(code)) }
-  }
+  private let session: TLSServerSession
+  private let credentials: Credentials
 
-  let socket: Int32
-  private var session: gnutls_session_t?
-  private var credentials: gnutls_psk_server_credentials_t?
+  /// Freed after the session that refers to them.
+  private final class Credentials {
+    let pointer: gnutls_psk_server_credentials_t
+
+    init(_ keys: String) throws {
+      var made: gnutls_psk_server_credentials_t?
+      try TLSServerSession.check(gnutls_psk_allocate_server_credentials(&made))
+      pointer = try #require(made)
+      try TLSServerSession.check(gnutls_psk_set_server_credentials_file(pointer, keys))
+    }
+
+    deinit { gnutls_psk_free_server_credentials(pointer) }
+  }
 
   /// Greets in the clear, agrees to TLS, and shakes hands.
   ///
   /// - Parameters:
   ///   - keys: a file of `USERNAME:KEY` lines.
   ///   - versions: those that it knows, as GnuTLS writes them.
-  init(_ socket: Int32, keys: String, versions: String = "+VERS-TLS1.3:+VERS-TLS1.2") throws {
-    self.socket = socket
-    try sendClear(Server.greeting())
+  init(_ socket: Int32, keys: String, versions: String) throws {
+    try Self.send(Server.greeting(), to: socket)
     // The client's flags, and NBD_OPT_STARTTLS.
-    try receiveClear(20)
-    try sendClear(Server.ack(5))
-    // Without the last, a send to a client that is gone ends the tests.
-    try check(gnutls_init(&session, UInt32(GNUTLS_SERVER.rawValue | GNUTLS_NO_SIGNAL.rawValue)))
-    try check(gnutls_priority_set_direct(session, "NORMAL:-VERS-ALL:\(versions):-KX-ALL:+ECDHE-PSK:+DHE-PSK", nil))
-    try check(gnutls_psk_allocate_server_credentials(&credentials))
-    try check(gnutls_psk_set_server_credentials_file(credentials, keys))
-    try check(gnutls_credentials_set(session, GNUTLS_CRD_PSK, credentials.map { UnsafeMutableRawPointer($0) }))
-    gnutls_transport_set_int2(session, socket, socket)
-    while true {
-      let code = gnutls_handshake(session)
-      if code == GNUTLS_E_SUCCESS { return }
-      guard gnutls_error_is_fatal(code) != 0 else { continue }
-      _ = gnutls_alert_send_appropriate(session, code)
-      throw Failure(code: code)
+    var words = [UInt8](repeating: 0, count: 20)
+    guard recv(socket, &words, 20, Int32(MSG_WAITALL)) == 20 else { throw TLSServerSession.Failure(code: GNUTLS_E_PULL_ERROR) }
+    try Self.send(Server.ack(5), to: socket)
+    credentials = try Credentials(keys)
+    session = try TLSServerSession(socket, credentials.pointer, versions: versions)
+  }
+
+  private static func send(_ bytes: [UInt8], to socket: Int32) throws {
+    guard Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
+      throw TLSServerSession.Failure(code: GNUTLS_E_PUSH_ERROR)
     }
   }
 
-  deinit {
-    if let session { gnutls_deinit(session) }
-    if let credentials { gnutls_psk_free_server_credentials(credentials) }
-  }
+  // MARK: Inside TLS
 
-  @discardableResult
-  private func check(_ code: Int32) throws -> Int32 {
-    guard code >= 0 else { throw Failure(code: code) }
-    return code
-  }
+  func send(_ bytes: [UInt8]) throws { try session.send(bytes) }
 
-  // MARK: In the clear
-
-  private func sendClear(_ bytes: [UInt8]) throws {
-    guard Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else { throw Failure(code: GNUTLS_E_PUSH_ERROR) }
-  }
-
-  private func receiveClear(_ count: Int) throws {
-    var bytes = [UInt8](repeating: 0, count: count)
-    guard recv(socket, &bytes, count, Int32(MSG_WAITALL)) == count else { throw Failure(code: GNUTLS_E_PULL_ERROR) }
-  }
-
-  // MARK: Encrypted
-
-  func send(_ bytes: [UInt8]) throws {
-    var position = 0
-    while position < bytes.count {
-      let count = bytes.withUnsafeBytes { gnutls_record_send(session, $0.baseAddress! + position, bytes.count - position) }
-      position += Int(try check(Int32(count)))
-    }
-  }
+  /// Ends TLS, and leaves the connection.
+  func end() { session.end() }
 
   /// Exactly `count` bytes; nil where the client has ended TLS before.
   func receive(_ count: Int) throws -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
     var position = 0
     while position < count {
-      let got = bytes.withUnsafeMutableBytes { gnutls_record_recv(session, $0.baseAddress! + position, count - position) }
+      let got = try bytes.withUnsafeMutableBytes { try session.receive(UnsafeMutableRawBufferPointer(rebasing: $0[position...])) }
       if got == 0 { return nil }
-      position += Int(try check(Int32(got)))
+      position += got
     }
     return bytes
   }
-
-  /// Ends TLS (`close_notify`), and leaves the connection.
-  func end() { _ = gnutls_bye(session, GNUTLS_SHUT_WR) }
 
   /// The options up to `NBD_OPT_GO`, none of which it knows but that.
   func negotiate() throws {
