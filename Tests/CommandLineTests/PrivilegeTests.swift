@@ -114,6 +114,9 @@ import Testing
     #expect(try readWholeFile(directory("pid")) == Array("4711\n".utf8))
     #expect(try ask(socket, [2, MonitorMessage.removePIDFile])?.result.succeeded == true)
     #expect(directory.names == [])
+    // Once: whoever asks again may have been taken over.
+    #expect(try ask(socket, [3, MonitorMessage.writePIDFile])?.result.succeeded == true)
+    #expect(directory.names == [])
     let other = try monitor(pidFile: directory("no/such/pid"))
     defer { close(other) }
     let refused = try ask(other, [3, MonitorMessage.writePIDFile])
@@ -144,6 +147,14 @@ import Testing
     }
     for isMonitors in [true, false] { #expect(places({ _ in }, endsWithTheFirst: isMonitors) > 0) }
     let changes: [(inout MountTable.Entry) -> Void] = [{ $0.id = .max }, { $0.source += "x" }, { $0.type += "x" }]
+    var gone = root
+    gone.id = .max
+    var left = MountPlaces(gone, file: "", size: 0)
+    left.endsWithTheFirst = true
+    for action in MountAction.allCases {
+      let result = try left.carryOut(action) { .seconds(10) }
+      #expect(result.end == .exited(Helper.unreachable), "\(action)")
+    }
     for change in changes {
       #expect(places(change, endsWithTheFirst: true) == 0)
       #expect(places(change, endsWithTheFirst: false) > 0)

@@ -58,9 +58,11 @@ import Testing
     [0x66, 0x8e, 0x33, 0xef, 0, 1, 0x80, 1] + request.handle + [0, 0, 0, 6, 0, 0, 0, 5, 0, 0]
   }
 
-  private static func read(_ unique: UInt64) -> [UInt8] {
+  private static func read(_ unique: UInt64) -> [UInt8] { read(unique, 65_536) }
+
+  private static func read(_ unique: UInt64, _ size: UInt32) -> [UInt8] {
     var body = fuse_read_in()
-    body.size = 65_536
+    body.size = size
     return ModelKernel.request(FUSE_READ, unique, body)
   }
 
@@ -94,16 +96,27 @@ import Testing
         session.kernel.send(request(UInt64(2 * number + 2)))
         session.readRequests()
       }
-      var answered: Set<UInt64> = []
+      var answered: [UInt64] = []
       for _ in 0..<20 {
         session.serve(Self.refusal)
         session.readRequests()
         while let answer = session.kernel.answer() {
           #expect(answer.error == -EIO)
-          #expect(answered.insert(answer.unique).inserted)
+          answered.append(answer.unique)
         }
       }
-      #expect(answered.count == all + 3)
+      // Each once, and in the order in which they came.
+      #expect(answered == (1...UInt64(all + 3)).map { 2 * $0 })
+    }
+  }
+
+  /// It would wait for a buffer that there never is.
+  @Test func aReadThatIsTooLargeIsRefused() async throws {
+    try await onThread {
+      var session = try SourceSession(.test(size: 1 << 20))
+      session.kernel.send(Self.read(2, 131_072))
+      session.readRequests()
+      #expect(session.kernel.answer()?.error == -ENOMEM)
     }
   }
 

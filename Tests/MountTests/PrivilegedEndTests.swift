@@ -45,14 +45,35 @@ extension MountTests {
       }
     }
 
+    /// Where the first mount is gone, what is left under its device is not the monitor's to touch: no success is said then.
+    @Test(arguments: Client.perEngine)
+    func anotherPlaceOfTheMountIsNotTakenForWritten(_ client: Client) async throws {
+      try await withTemporaryDirectory { directory in
+        try await withServer(try PrivilegeDropTests.disk(directory), over: .tcp, in: directory) { server in
+          try await client.mount(server, options: PrivilegeDropTests.drop, in: directory) { mount in
+            let other = try directory.subdirectory("other")
+            try await mount.succeed(["mount", "--bind", mount.mountpoint, other])
+            try await mount.succeed(["umount", mount.mountpoint])
+            let status = try await mount.end(SIGTERM, within: .seconds(20))
+            _ = try await run(["umount", "-l", other])
+            #expect(status == .exited(1))
+            #expect(mount.process.stderr.contains("not mounted any more where it was made"), "\(mount.process.stderr)")
+          }
+        }
+      }
+    }
+
     /// Without the process that kept the right to unmount there is an end, too, and it says what is left.
     @Test(arguments: Client.perEngine)
     func withoutTheMonitorADeadMountIsLeft(_ client: Client) async throws {
       try await withTemporaryDirectory { directory in
         try await withServer(try PrivilegeDropTests.disk(directory), over: .tcp, in: directory) { server in
           try await client.mount(server, options: PrivilegeDropTests.drop, in: directory) { mount in
-            // Who writes the pid file says so afterwards, and must not be killed before.
-            try await Task.sleep(for: .milliseconds(500))
+            // Who writes the pid file answers afterwards, and must not be killed before: its thread ends then.
+            let monitor = try #require(try mount.process.children().first)
+            try await poll("the answer", within: .seconds(10)) {
+              try FileManager.default.contentsOfDirectory(atPath: "/proc/\(monitor)/task").count == 1
+            }
             for process in try mount.process.children() { kill(process, SIGKILL) }
             try await mount.succeed(copyRange(0, 4096, from: "/dev/zero", to: mount.file))
             let status = try await mount.end(SIGTERM, within: .seconds(20))

@@ -45,7 +45,7 @@ extension FuseOptions {
     Known("attr_timeout", .seconds(\.attributeTimeout), "how long the kernel may keep attributes, seconds"),
     Known("max_read", .number(\.maxRead, 4096...(.max)), "largest read the kernel sends, bytes"),
     Known("max_write", .number(\.maxWrite, 4096...(.max)), "largest write the kernel sends, bytes"),
-    Known("max_background", .number(\.maxBackground, 1...65535), "asynchronous requests in flight"),
+    Known("max_background", .number(\.maxBackground, 1...65535), "asynchronous requests in flight; of --engine threads at most 3/4 of max_threads"),
     Known("fsname", .text(\.fsname), "source shown in the mount table (default: the server)"),
     Known("subtype", .text(\.subtype), "type shown in the mount table is fuse.SUBTYPE (nbdmount)"),
     Known("debug", .flag(\.debug), "libfuse prints every request"),

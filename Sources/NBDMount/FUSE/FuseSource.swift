@@ -179,6 +179,10 @@ final class FuseSource: RequestSource {
         unique: header.unique, libfuse: libfuse, request: request, process: pid_t(bitPattern: header.pid), born: watches))
     operation.token = token
     if operation.command == .write { keepPayload(&operation) }
+    // No more than was agreed, or it would wait for a buffer that there never is.
+    guard operation.command != .read || operation.length <= UInt64(buffers.largest) else {
+      return proceed(token, .failed(.noMemory), &loop)
+    }
     guard waiting.isEmpty, prepare(&operation) else { return waiting.append(operation) }
     switch loop.submit(operation) {
     case .accepted: break

@@ -49,6 +49,8 @@ enum MonitorProcess {
       /// Requests under way, and whether they were given up.
       var isCancelled: [UInt8: Bool] = [:]
       var pidFile: PIDFile?
+      /// It was written, or tried to be, which is done once.
+      var hasPIDFile = false
       /// The mount's root, once it was detached: the kernel gives its number to no other until it closes, with this process.
       var root: Int32?
     }
@@ -122,13 +124,21 @@ enum MonitorProcess {
       if let old { close(old) }
     }
 
+    /// Only what is held: the number of a mount that goes meanwhile may be another's.
     private func abort() throws(NBDError) -> HelperProcess.Result {
-      let isHeld = state.withLock { $0.root != nil }
-      if isHeld || !places.present.isEmpty { try FuseConnection(minor: places.entry.minor).abort() }
+      if !isHeld { holdRoot() }
+      if isHeld { try FuseConnection(minor: places.entry.minor).abort() }
       return .success
     }
 
+    private var isHeld: Bool { state.withLock { $0.root != nil } }
+
     private func write(_ path: String) throws(NBDError) {
+      let isFirst = state.withLock { state in
+        defer { state.hasPIDFile = true }
+        return !state.hasPIDFile
+      }
+      guard isFirst else { return }
       let file = try PIDFile(path: path, pid: process)
       state.withLock { $0.pidFile = file }
     }

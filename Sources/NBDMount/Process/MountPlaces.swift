@@ -60,10 +60,19 @@ struct MountPlaces: Sendable {
       && other.source == entry.source
   }
 
+  /// The first one is gone, and what has its device now may be another's: it is not to be touched, and not to be taken for nothing.
+  private var isOutOfReach: Bool {
+    guard endsWithTheFirst, let table = try? MountTable.current(), !table.entries.contains(where: isTheFirst) else { return false }
+    return table.entries.contains { $0.major == entry.major && $0.minor == entry.minor }
+  }
+
   /// Carries it out wherever the mount is now, for as long as there is time left; nothing, with success, where it is nowhere.
   ///
   /// - Throws: ``NBDError/system(_:doing:)`` where a child cannot be started.
   func carryOut(_ action: MountAction, remaining: () -> Duration) throws(NBDError) -> HelperProcess.Result {
+    if isOutOfReach {
+      return HelperProcess.Result(end: .exited(Helper.unreachable), output: "it is not mounted any more where it was made")
+    }
     switch action {
     case .unmount: return each(.orderly, remaining)
     case .detach: return each(.lazily, remaining)

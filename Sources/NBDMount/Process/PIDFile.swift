@@ -18,13 +18,14 @@ struct PIDFile: Sendable {
     contents = "\(pid)\n"
     var status = stat()
     isSpecial = stat(path, &status) == 0 && status.st_mode & S_IFMT != S_IFREG
+    let isPipe = isSpecial && status.st_mode & S_IFMT == S_IFIFO
     // Such as /dev/stdout, where that is a file: the link would be replaced, and it may be everybody's.
     if !isSpecial, lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK {
       throw .invalidArgument("\(doing): that is a link; name the file itself")
     }
     do {
       if isSpecial {
-        try Self.write(contents, toSpecial: path)
+        try Self.write(contents, toSpecial: path, isPipe: isPipe)
       } else {
         try Self.replace(path, with: contents, temporary: "\(path).\(pid).new")
       }
@@ -33,12 +34,13 @@ struct PIDFile: Sendable {
     }
   }
 
-  /// A pipe that nobody reads yet gets it when somebody does: nobody waits for that.
-  private static func write(_ contents: String, toSpecial path: String) throws {
+  /// A pipe that nobody reads yet, or that is full, gets it when somebody reads, and a stopped terminal when it goes on: nobody
+  /// waits for that.
+  private static func write(_ contents: String, toSpecial path: String, isPipe: Bool) throws {
     do {
       let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: [.closeOnExec, .nonBlocking])
       try file.closeAfter { _ = try file.writeAll(contents.utf8) }
-    } catch Errno.noSuchAddressOrDevice {
+    } catch let error as Errno where error == .wouldBlock || (error == .noSuchAddressOrDevice && isPipe) {
       try POSIXThread.startDetached("the pid file") {
         do {
           let file = try FileDescriptor.open(FilePath(path), .writeOnly, options: .closeOnExec)

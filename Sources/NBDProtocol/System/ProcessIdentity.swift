@@ -64,7 +64,8 @@ package struct ProcessIdentity: Hashable, Sendable {
     do {
       try take(saving: (before.user, before.group))
     } catch {
-      try before.takeBack()
+      // What went wrong first says more.
+      try? before.takeBack()
       throw error
     }
     let result: Result
