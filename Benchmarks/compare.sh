@@ -13,6 +13,9 @@ set -euo pipefail
 # shellcheck source=Benchmarks/lib.sh
 . "$repo/Benchmarks/lib.sh"
 
+# Before what is built here, which the average remembers for minutes.
+load=$(cut -d ' ' -f 1 /proc/loadavg)
+
 prepare_swift
 install_packages nbdkit qemu-utils qemu-system-common libnbd-bin fio gnuplot-nox python3 strace coreutils \
   e2fsprogs mount util-linux diffutils tar git sqlite3
@@ -26,4 +29,4 @@ own_mounts=()
 [ "$(id -u)" -ne 0 ] || own_mounts=(unshare --mount)
 # A later --output wins.
 PYTHONPATH=$repo/Benchmarks PYTHONDONTWRITEBYTECODE=1 exec "${own_mounts[@]}" python3 -m comparison \
-  --output "$repo/Docs/benchmarks" "${measured_programs[@]}" "$@"
+  --output "$repo/Docs/benchmarks" --load-before "$load" "${measured_programs[@]}" "$@"

@@ -26,6 +26,7 @@ def parse():
         "--without", type=words, default=[], help="groups to leave out; the report names them")
     parser.add_argument("--no-counts", action="store_true", help="no system calls, allocations and micro benchmarks")
     parser.add_argument("--list", action="store_true", help="name all groups and workloads, and measure nothing")
+    parser.add_argument("--load-before", type=float, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=pathlib.Path, required=True, help="directory of the results")
     for built in ("nbdmount", "memory-fuse", "allocation-count", "benchmarks"):
         parser.add_argument(f"--{built}", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
@@ -82,7 +83,7 @@ def main():
             "machine": machine.facts(),
             "versions": versions(options.nbdmount),
             "run": {
-                "seconds": settings.seconds, "isQuick": options.quick, "loadBefore": machine.load(), "only": options.only,
+                "seconds": settings.seconds, "isQuick": options.quick, "loadBefore": options.load_before, "only": options.only,
                 "leftOut": [group.name for group in everything if group.name not in names],
             },
             "counts": [] if options.no_counts else counts.run(options.nbdmount, options.allocation_count),

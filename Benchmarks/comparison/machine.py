@@ -32,8 +32,3 @@ def facts():
 def commit():
     """What was checked out, and whether anything was changed in it."""
     return run("git", "-c", "safe.directory=*", "-C", REPOSITORY, "describe", "--always", "--dirty", "--abbrev=10").strip()
-
-
-def load():
-    """Processes that wanted a processor in the last minute."""
-    return os.getloadavg()[0]
